@@ -1,0 +1,76 @@
+// KernelTable: what a backend fills and a plan reads. A key is a struct with a name and an argument
+// type; looking one up is typed, happens when a plan is made, and never while it runs.
+//
+//   struct Fill { struct Args {...}; static constexpr std::string_view name = "fill"; };
+//   table.add<Fill>(DType::f32, &fill<float>);        // when the backend registers
+//   table.get<Fill>(DType::f32)(stream, args);        // by hand; plans call through Emit
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "hesscore/core.hpp"
+
+namespace hesscore {
+
+using AnyKernel = void (*)(void* stream, const void* args);
+template <class Key>
+using Kernel = void (*)(void* stream, const typename Key::Args& args);
+
+class HESSCORE_API KernelTable {
+ public:
+  template <class Key>
+  void add(DType dtype, Kernel<Key> kernel) {
+    put(Key::name, dtype, reinterpret_cast<AnyKernel>(kernel));
+  }
+  template <class Key>
+  Kernel<Key> get(DType dtype) const {
+    return reinterpret_cast<Kernel<Key>>(find(Key::name, dtype));
+  }
+  AnyKernel find(std::string_view name, DType dtype) const;  // throws UnsupportedError
+
+ private:
+  void put(std::string_view name, DType dtype, AnyKernel kernel);
+  std::unordered_map<std::string, AnyKernel> kernels_;
+};
+
+// Where a kernel reads or writes. While a plan is being emitted it names a slot and an offset in
+// elements; when the plan is bound, `ptr` becomes the address. Eager callers set `ptr` alone.
+struct Operand {
+  void* ptr = nullptr;
+  std::int64_t offset = 0;
+  std::int32_t slot = -1;
+
+  explicit operator bool() const { return ptr != nullptr || slot >= 0; }
+  Operand at(std::int64_t elements) const {
+    Operand o = *this;
+    o.offset += elements;
+    return o;
+  }
+};
+
+struct In : Operand {
+  In() = default;
+  In(const Operand& o) : Operand(o) {}
+  explicit In(const void* p) { ptr = const_cast<void*>(p); }
+  template <class T>
+  const T* as() const {
+    return static_cast<const T*>(ptr);
+  }
+};
+
+// `accumulate`: add to what is there instead of overwriting it.
+struct Out : Operand {
+  bool accumulate = false;
+
+  Out() = default;
+  Out(const Operand& o, bool acc = false) : Operand(o), accumulate(acc) {}
+  explicit Out(void* p, bool acc = false) : accumulate(acc) { ptr = p; }
+  template <class T>
+  T* as() const {
+    return static_cast<T*>(ptr);
+  }
+};
+
+}  // namespace hesscore

@@ -1,0 +1,25 @@
+// Curvature matrices at one point as linear operators: linearised once, applied often.
+#pragma once
+
+#include <memory>
+
+#include "hesscore/linear_operator.hpp"
+#include "hesscore/objective.hpp"
+
+namespace hesscore {
+
+// The operator of `kind` at w. With `snapshot` it keeps its own copies of w and the batch; without,
+// they must outlive it unchanged.
+HESSCORE_API std::unique_ptr<LinearOperator> curvature(const Objective& f, Product kind, View w,
+                                                       const Batch& batch, const Mode& mode = {},
+                                                       bool snapshot = true, int samples = 1,
+                                                       std::uint64_t seed = 0);
+
+inline std::unique_ptr<LinearOperator> hessian(const Objective& f, View w, const Batch& batch) {
+  return curvature(f, Product::hessian, std::move(w), batch);
+}
+inline std::unique_ptr<LinearOperator> ggn(const Objective& f, View w, const Batch& batch) {
+  return curvature(f, Product::ggn, std::move(w), batch);
+}
+
+}  // namespace hesscore

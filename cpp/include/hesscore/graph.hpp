@@ -1,0 +1,133 @@
+// Graphs: an immutable DAG of layers with one loss, made by a GraphBuilder.
+//
+// Conventions of the whole engine, stated once: arrays are batch first and row-major; shapes here
+// leave the batch out. `w` parameters, `x` input of a layer, `y` its output, `z` the network's
+// output; `g` an adjoint (dL/d.), `h` a diagonal curvature, a leading `d` a tangent.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "hesscore/core.hpp"
+
+namespace hesscore {
+
+enum class Reduction { mean, sum };
+
+// Integer labels (N,) or (N, d1...), or class probabilities (N, C) or (N, C, d1...).
+struct CrossEntropyLoss {
+  std::vector<double> weight = {};  // per class; empty: all one
+  std::optional<std::int64_t> ignore_index = {};
+  double label_smoothing = 0;
+  Reduction reduction = Reduction::mean;
+};
+struct MSELoss {  // mean divides by the number of elements
+  Reduction reduction = Reduction::mean;
+};
+struct BCEWithLogitsLoss {
+  std::vector<double> pos_weight = {};  // one value, or one for each output element
+  Reduction reduction = Reduction::mean;
+};
+struct GaussianNLLLoss {  // outputs (N, 2k, ...): k means, then k log-variances
+  Reduction reduction = Reduction::mean;
+};
+struct PoissonNLLLoss {  // outputs are log-rates
+  Reduction reduction = Reduction::mean;
+};
+struct HuberLoss {
+  double delta = 1;
+  Reduction reduction = Reduction::mean;
+};
+using Loss = std::variant<CrossEntropyLoss, MSELoss, BCEWithLogitsLoss, GaussianNLLLoss,
+                          PoissonNLLLoss, HuberLoss>;
+
+class Op;
+
+struct Parameter {
+  std::string name;  // "0.weight"
+  Shape shape;
+  std::int64_t offset = 0;  // first element in the flat vector
+  std::int64_t size = 0;
+};
+
+// Parameters of one layer; used twice, they are shared.
+struct ParameterGroup {
+  std::string name;
+  std::vector<int> ids;  // into Graph::parameters()
+};
+
+struct Node {
+  std::shared_ptr<const Op> op;  // null for an input
+  std::vector<int> inputs;       // nodes
+  int group = -1;                // into Graph::groups(), -1 without parameters
+  std::string name;
+  Shape shape;  // per sample
+};
+
+class HESSCORE_API Graph {
+ public:
+  const std::vector<Node>& nodes() const { return nodes_; }  // in topological order
+  const std::vector<int>& inputs() const { return inputs_; }
+  int output() const { return output_; }
+  const Loss& loss() const { return loss_; }
+  const std::vector<Parameter>& parameters() const { return parameters_; }
+  const std::vector<ParameterGroup>& groups() const { return groups_; }
+  std::int64_t num_params() const { return num_params_; }
+
+ private:
+  friend class GraphBuilder;
+  std::vector<Node> nodes_;
+  std::vector<int> inputs_;
+  int output_ = -1;
+  Loss loss_;
+  std::vector<Parameter> parameters_;
+  std::vector<ParameterGroup> groups_;
+  std::int64_t num_params_ = 0;
+};
+
+// Every method returns the number of the new node. A name that is left empty becomes the running
+// number of the layer. Shape clashes throw GraphError or ShapeError at the call.
+class HESSCORE_API GraphBuilder {
+ public:
+  int input(Shape shape, std::string name = "x");
+
+  // A layer whose parameters can be used more than once: make it, then call it.
+  struct Layer {
+    std::shared_ptr<const Op> op;
+    int group = -1;
+  };
+  Layer make_linear(std::int64_t in, std::int64_t out, bool bias = true, std::string name = "");
+  int call(const Layer& layer, int x);
+
+  int linear(int x, std::int64_t out, bool bias = true, std::string name = "");
+  int activation(int x, std::string_view name, std::optional<double> alpha = {});
+  int relu(int x) { return activation(x, "relu"); }
+  int tanh(int x) { return activation(x, "tanh"); }
+  int sigmoid(int x) { return activation(x, "sigmoid"); }
+  int gelu(int x) { return activation(x, "gelu"); }
+  int silu(int x) { return activation(x, "silu"); }
+  int softplus(int x) { return activation(x, "softplus"); }
+  int flatten(int x);
+  int identity(int x);
+  int dropout(int x, double p);
+  int add(const std::vector<int>& xs);
+  int multiply(int a, int b);
+  int concat(const std::vector<int>& xs, int axis = 1);  // axis counts the batch, as in NumPy
+
+  const Shape& shape(int node) const;
+  Graph finish(int output, Loss loss);
+
+ private:
+  int push(std::shared_ptr<const Op> op, std::vector<int> inputs, int group = -1);
+  Graph graph_;
+  int layers_ = 0;
+};
+
+// Names accepted by GraphBuilder::activation.
+HESSCORE_API std::vector<std::string> activations();
+
+}  // namespace hesscore

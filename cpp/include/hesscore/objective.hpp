@@ -1,0 +1,112 @@
+// Objective: a graph as a function of (w, x, y), with everything that can be asked of it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "hesscore/graph.hpp"
+#include "hesscore/vector.hpp"
+
+namespace hesscore {
+
+// Diagonal curvatures of the reduced loss; each is one number per parameter.
+enum class Diag {
+  hesscale,          // Elsayed & Mahmood 2022: one sweep, approximate, exact on the last layer
+  hesscale_gn,       // the same recursion without second derivatives of the activations
+  bl89,              // Becker & LeCun 1989: the softmax taken element-wise
+  ggn,               // exact diagonal of the generalised Gauss-Newton matrix
+  ggn_mc,            // its estimate from labels drawn from the model
+  hutchinson,        // mean of z * (H z) over Rademacher z: unbiased for the Hessian diagonal
+  empirical_fisher,  // mean of squared per-sample gradients
+};
+
+// One array, or one for each named input.
+struct HESSCORE_API Inputs {
+  std::vector<std::pair<std::string, View>> arrays;
+  Inputs() = default;
+  Inputs(View x) { arrays.emplace_back("", std::move(x)); }
+  Inputs(std::vector<std::pair<std::string, View>> named) : arrays(std::move(named)) {}
+};
+
+struct Batch {
+  Inputs x;
+  View y;
+  View sample_weight = {};  // (N,), optional: weight k counts as k copies of the sample
+};
+
+// `seed` and `step` drive dropout masks; they matter only in training mode.
+struct Mode {
+  bool train = false;
+  std::uint64_t seed = 0, step = 0;
+};
+
+// Where a result goes: a Vector or any View.
+struct Target : View {
+  Target() = default;
+  Target(Vector* v) : View(*v) {}
+  Target(View v) : View(std::move(v)) {}
+};
+
+struct DiagTarget {
+  Diag kind;
+  Target out;
+  int samples = 1;  // ggn_mc and hutchinson
+  std::uint64_t seed = 0;
+};
+
+struct DiagTargets : std::vector<DiagTarget> {
+  DiagTargets() = default;
+  DiagTargets(Diag kind, Target out) : std::vector<DiagTarget>{{kind, std::move(out)}} {}
+  DiagTargets(std::initializer_list<DiagTarget> list) : std::vector<DiagTarget>(list) {}
+};
+
+struct Outputs {
+  Target grad = {};
+  DiagTargets diag = {};
+  Target predict = {};  // network output
+};
+
+enum class Product { hessian, ggn, fisher_mc, fisher_empirical };
+
+struct Plan;
+
+class HESSCORE_API Objective {
+ public:
+  explicit Objective(Graph graph, Device& device = hesscore::device("cpu"),
+                     DType dtype = DType::f32);
+  ~Objective();
+  Objective(Objective&&) noexcept;
+
+  const Graph& graph() const;
+  Device& device() const;
+  DType dtype() const;  // of zeros() and init(); evaluations follow w's
+  std::int64_t num_params() const;
+  Shape output_shape() const;  // per sample
+
+  Vector zeros() const;
+  Vector init(std::uint64_t seed = 0, std::string_view scheme = "default") const;
+  std::vector<double> init_values(std::uint64_t seed, std::string_view scheme) const;
+
+  // The loss, and whatever `out` asks for, from one forward and one backward sweep where the
+  // quantities allow it. Nothing is written when an argument is bad.
+  double evaluate(View w, const Batch& batch, const Outputs& out = {}, const Mode& mode = {}) const;
+
+  void predict(View w, const Inputs& x, Target out, const Mode& mode = {}) const;
+  void jvp(View w, const Inputs& x, View v, Target out, const Mode& mode = {}) const;
+  void vjp(View w, const Inputs& x, View u, Target out, const Mode& mode = {}) const;
+
+  // out = A v, v and out (P,) or (K, P): K products share one pass.
+  void product(Product kind, View w, const Batch& batch, View v, Target out,
+               const Mode& mode = {}, int samples = 1, std::uint64_t seed = 0) const;
+
+  class Impl;
+  Impl& impl() const { return *impl_; }
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace hesscore

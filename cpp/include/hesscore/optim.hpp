@@ -1,0 +1,112 @@
+// Optimizers: one step is one call into the engine; w is updated in place.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <variant>
+
+#include "hesscore/objective.hpp"
+
+namespace hesscore {
+
+// A constant or a schedule of the step number, counted from 0.
+class HESSCORE_API Rate {
+ public:
+  Rate(double value) : value_(value) {}
+  Rate(std::function<double(std::int64_t)> schedule) : schedule_(std::move(schedule)) {}
+  double operator()(std::int64_t step) const { return schedule_ ? schedule_(step) : value_; }
+
+ private:
+  double value_ = 0;
+  std::function<double(std::int64_t)> schedule_;
+};
+
+struct Sgd {
+  Rate lr = 1e-2;
+  double momentum = 0;
+  bool nesterov = false;
+  double weight_decay = 0;
+};
+struct Adam {  // weight_decay is added to the gradient; AdamW decouples it
+  Rate lr = 1e-3;
+  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
+};
+struct AdamW {
+  Rate lr = 1e-3;
+  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 1e-2;
+};
+enum class Moment { square, abs };  // second moment: EMA of d^2 or of |d|
+struct AdaHessian {  // Yao et al. 2021
+  Rate lr = 0.15;
+  double beta1 = 0.9, beta2 = 0.999, eps = 1e-4, weight_decay = 0, power = 1;
+  int samples = 1;
+  std::uint64_t seed = 0;
+};
+struct AdaHesScale {  // Elsayed & Mahmood 2022
+  Rate lr = 1e-3;
+  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0, power = 1;
+  Moment moment = Moment::square;
+};
+struct AdaHesScaleGN : AdaHesScale {};
+enum class Damping { constant, lm };
+struct GaussNewton {  // Martens 2010, with Gauss-Newton products
+  Rate lr = 1;
+  Damping damping_rule = Damping::lm;
+  Rate damping = 1;  // constant: lambda at each step; lm: where it starts
+  std::int64_t cg_iterations = 50;
+  double cg_rtol = 1e-3;
+  bool martens_stop = true;
+  double warm_start = 0.95;       // CG starts from this times the last step
+  std::string preconditioner = "none";  // or "hesscale", "empirical_fisher"
+};
+using Method =
+    std::variant<Sgd, Adam, AdamW, AdaHessian, AdaHesScale, AdaHesScaleGN, GaussNewton>;
+
+struct StepInfo {
+  double loss = 0;          // before the step
+  std::int64_t step = 0;    // number of this step, from 1
+  bool accepted = true;     // false: w was left as it was
+  double damping = 0, rho = 0;      // gauss_newton
+  std::int64_t iterations = 0;      // of CG
+};
+
+struct RunOptions {
+  std::int64_t batch_size = 128;
+  std::uint64_t shuffle_seed = 0;
+  bool shuffle = true;
+  std::uint64_t dropout_seed = 0;
+};
+
+class HESSCORE_API Optimizer {
+ public:
+  Optimizer(const Objective& f, Method method);
+  ~Optimizer();
+  Optimizer(Optimizer&&) noexcept;
+
+  // A step that fails leaves w and the state as they were: a non-finite loss, gradient or
+  // curvature throws NonFiniteError; a rejected Gauss-Newton step says so in the report.
+  StepInfo step(View w, const Batch& batch);
+
+  // Steps first .. first+count-1 of the given epoch over the whole data set, gathered batch by
+  // batch into memory of our own. `on_step` sees every report; returning true stops.
+  std::int64_t run(View w, const Batch& data, const RunOptions& options, std::int64_t epoch,
+                   std::int64_t first, std::int64_t count,
+                   const std::function<bool(const StepInfo&)>& on_step = {});
+
+  // Copies of all state: vectors ("m", "u", ...) and scalars ("step", "damping", ...).
+  struct State {
+    std::map<std::string, std::vector<double>> vectors;
+    std::map<std::string, double> scalars;
+  };
+  State state() const;
+  void load_state(const State& state);  // throws StateError on a wrong key or length
+
+  class Impl;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace hesscore

@@ -1,0 +1,65 @@
+// Krylov solvers over any LinearOperator. Not converging is an outcome, told in the report.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "hesscore/linear_operator.hpp"
+
+namespace hesscore {
+
+// out = a A + b I, without forming anything; A must outlive it.
+class HESSCORE_API ShiftedOperator : public LinearOperator {
+ public:
+  ShiftedOperator(const LinearOperator& a, double shift, double scale = 1);
+  std::int64_t size() const override { return a_.size(); }
+  DType dtype() const override { return a_.dtype(); }
+  Device& device() const override { return a_.device(); }
+  void apply(const void* v, void* out, std::int64_t count = 1) const override;
+
+ private:
+  const LinearOperator& a_;
+  double shift_, scale_;
+};
+
+// Multiplication by a stored vector: diagonal preconditioners.
+class HESSCORE_API DiagonalOperator : public LinearOperator {
+ public:
+  explicit DiagonalOperator(Vector d) : d_(std::move(d)) {}
+  std::int64_t size() const override { return d_.size(); }
+  DType dtype() const override { return d_.dtype(); }
+  Device& device() const override { return d_.device(); }
+  void apply(const void* v, void* out, std::int64_t count = 1) const override;
+
+ private:
+  Vector d_;
+};
+
+enum class Status { converged, max_iterations, negative_curvature, stopped, breakdown };
+HESSCORE_API std::string_view name_of(Status status);  // "converged", "max_iterations", ...
+
+struct SolveReport {
+  Status status = Status::converged;
+  std::string message;
+  std::int64_t iterations = 0;
+  double residual = 0;           // ||b - A x||_2, as the recurrence has it
+  std::vector<double> history;   // residual norms, one for each iteration, the first at x0
+};
+
+enum class StopRule { residual, martens };
+
+struct CgOptions {
+  double rtol = 1e-5, atol = 0;       // stop at ||r|| <= max(rtol ||b||, atol)
+  std::int64_t maxiter = 0;           // 0: 10 n
+  StopRule stop = StopRule::residual; // martens: relative progress of the quadratic model
+  const LinearOperator* preconditioner = nullptr;  // approximates the inverse
+  std::function<bool(std::int64_t iteration, double residual, View x)> callback = {};  // true: stop
+};
+
+// Preconditioned conjugate gradients (Hestenes & Stiefel 1952) for symmetric positive definite A.
+// x: starting point in, solution out. Scalars are float64. On p'Ap <= 0 it stops with the last
+// iterate (or, at the first iteration, with the direction itself) and says so.
+HESSCORE_API SolveReport cg(const LinearOperator& A, View b, View x, const CgOptions& options = {});
+
+}  // namespace hesscore
