@@ -36,6 +36,9 @@ HESSCORE_API std::vector<std::string> devices();
 // One sentence: "available", or why the CUDA plugin is absent.
 HESSCORE_API std::string cuda_status();
 
+// A further folder to look for the CUDA plugin in; counts until the plugin is first needed.
+HESSCORE_API void set_plugin_path(std::string folder);
+
 // Threads used by the CPU device. Results do not depend on the number, bit for bit.
 HESSCORE_API void set_num_threads(int n);
 HESSCORE_API int num_threads();

@@ -1,0 +1,23 @@
+# hesscore_lapack: scipy-openblas32 of the Python that builds, else whatever LAPACK there is.
+find_package(Python 3.10 COMPONENTS Interpreter)
+if(Python_FOUND)
+  execute_process(
+    COMMAND ${Python_EXECUTABLE} -c
+      "import scipy_openblas32 as s; print(s.get_lib_dir() + '/' + s.get_library(fullname=True))"
+    OUTPUT_VARIABLE _openblas OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+endif()
+
+add_library(hesscore_lapack INTERFACE)
+if(_openblas AND EXISTS "${_openblas}")
+  message(STATUS "hesscore: LAPACK: ${_openblas}")
+  target_link_libraries(hesscore_lapack INTERFACE "${_openblas}")
+  target_compile_definitions(hesscore_lapack INTERFACE HESSCORE_SCIPY_OPENBLAS)
+else()
+  find_package(LAPACK)
+  if(NOT LAPACK_FOUND)
+    message(FATAL_ERROR "hesscore needs a LAPACK. Either `pip install scipy-openblas32` for the "
+      "Python that CMake finds (${Python_EXECUTABLE}; choose another with -DPython_EXECUTABLE=...), "
+      "or install one, for example with `apt install libopenblas-dev`.")
+  endif()
+  target_link_libraries(hesscore_lapack INTERFACE LAPACK::LAPACK)
+endif()
