@@ -1,0 +1,22 @@
+// What each file in this folder exports. Every file is compiled once per instruction set, in a
+// namespace named by it (HC_ISA), and adds its kernels to a table.
+#pragma once
+
+#include "backend/kernel_table.hpp"
+
+#define HC_DECLARE_REGISTRATIONS(isa)   \
+  namespace hesscore::cpu::isa {        \
+  void register_products(KernelTable&); \
+  void register_maps(KernelTable&);     \
+  void register_losses(KernelTable&);   \
+  void register_vectors(KernelTable&);  \
+  void register_plumbing(KernelTable&); \
+  }
+
+HC_DECLARE_REGISTRATIONS(portable)
+#if defined(__x86_64__)
+HC_DECLARE_REGISTRATIONS(avx2)
+HC_DECLARE_REGISTRATIONS(avx512)
+#endif
+
+#undef HC_DECLARE_REGISTRATIONS
