@@ -56,11 +56,8 @@ target_link_libraries(hesscore_objects INTERFACE
 add_library(hesscore SHARED ${_objects})
 add_library(hesscore::hesscore ALIAS hesscore)
 target_compile_features(hesscore PUBLIC cxx_std_20)
-target_include_directories(hesscore PUBLIC
-  $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/cpp/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+target_include_directories(hesscore INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/cpp/include>)
 target_link_libraries(hesscore PRIVATE
   $<BUILD_INTERFACE:hesscore_flags> $<BUILD_INTERFACE:hesscore_lapack> Threads::Threads
   ${CMAKE_DL_LIBS})
-set_target_properties(hesscore PROPERTIES
-  VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}
-  LINKER_LANGUAGE CXX)
+set_target_properties(hesscore PROPERTIES LINKER_LANGUAGE CXX)
