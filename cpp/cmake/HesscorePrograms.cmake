@@ -12,6 +12,7 @@ if(HESSCORE_TESTS)
     get_filename_component(_name ${_test} NAME_WE)
     add_test(NAME ${_name} COMMAND ${_name})
   endforeach()
+  add_subdirectory(tests/plugins)
 endif()
 
 if(HESSCORE_BENCH)
