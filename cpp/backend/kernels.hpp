@@ -11,7 +11,7 @@
 
 namespace hesscore::kernels {
 
-#define HC_OPERANDS(...)                              \
+#define HC_OPERANDS(...)                            \
   auto operands() { return std::tie(__VA_ARGS__); } \
   auto operands() const { return std::tie(__VA_ARGS__); }
 
@@ -111,7 +111,8 @@ struct MapSecond {  // for r < reps: dgx[r] (+)= f'(x) dgy[r] + f''(x) dx[r] gy
   };
 };
 
-struct MapDiagonal {  // gx (+)= f' gy (if gx);  hx (+)= f'^2 hy + f'' gy (second term if !gauss_newton)
+struct MapDiagonal {  // gx (+)= f' gy (if gx);  hx (+)= f'^2 hy + f'' gy (second term if
+                      // !gauss_newton)
   static constexpr std::string_view name = "map_diagonal";
   struct Args {
     In x, gy, hy;
@@ -168,7 +169,8 @@ struct SquareSum {  // y (+)= scale * sum_r x[r]^2, x (reps, n)
   };
 };
 
-struct MultiplySum {  // y (+)= scale * sum_r a[r] * b[r]; the cross terms of shared layers, Hutchinson
+struct MultiplySum {  // y (+)= scale * sum_r a[r] * b[r]; the cross terms of shared layers,
+                      // Hutchinson
   static constexpr std::string_view name = "multiply_sum";
   struct Args {
     In a, b;
@@ -194,14 +196,15 @@ struct Dropout {
   };
 };
 
-// y[i] = +1 or -1 from counter (seed, stream, i).
+// y[i] = +1 or -1 from counter (clock[0], stream, i); clock: uint64 {seed}.
 struct Rademacher {
   static constexpr std::string_view name = "rademacher";
   struct Args {
+    In clock;
     Out y;
     std::int64_t n;
-    std::uint64_t seed = 0, stream = 0;
-    HC_OPERANDS(y)
+    std::uint64_t stream = 0;
+    HC_OPERANDS(clock, y)
   };
 };
 
@@ -310,6 +313,17 @@ struct AllFinite {  // result[0] (host): 1 if every x_i is finite
     std::int64_t n;
     int* result;
     HC_OPERANDS(x)
+  };
+};
+
+struct Power {  // y = (|x| + shift)^exponent
+  static constexpr std::string_view name = "power";
+  struct Args {
+    In x;
+    Out y;
+    std::int64_t n;
+    double shift = 0, exponent = 1;
+    HC_OPERANDS(x, y)
   };
 };
 

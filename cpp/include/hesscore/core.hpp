@@ -51,11 +51,11 @@ class HESSCORE_API Error : public std::runtime_error {
   std::string arg_, expected_, got_;
 };
 
-#define HESSCORE_ERROR(Name)          \
+#define HESSCORE_ERROR(Name)               \
   class HESSCORE_API Name : public Error { \
-   public:                            \
-    using Error::Error;               \
-    ~Name() override;                 \
+   public:                                 \
+    using Error::Error;                    \
+    ~Name() override;                      \
   }
 HESSCORE_ERROR(ShapeError);
 HESSCORE_ERROR(DTypeError);

@@ -47,11 +47,15 @@ using Loss = std::variant<CrossEntropyLoss, MSELoss, BCEWithLogitsLoss, Gaussian
 
 class Op;
 
+// "Linear(784, 10)", "tanh", "input"
+HESSCORE_API std::string describe(const Op* op);
+
 struct Parameter {
   std::string name;  // "0.weight"
   Shape shape;
   std::int64_t offset = 0;  // first element in the flat vector
   std::int64_t size = 0;
+  std::int64_t fan_in = 0, fan_out = 0;
 };
 
 // Parameters of one layer; used twice, they are shared.
@@ -123,6 +127,7 @@ class HESSCORE_API GraphBuilder {
 
  private:
   int push(std::shared_ptr<const Op> op, std::vector<int> inputs, int group = -1);
+  Layer make_layer(std::shared_ptr<const Op> op, std::string name);
   Graph graph_;
   int layers_ = 0;
 };

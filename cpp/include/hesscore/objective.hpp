@@ -71,8 +71,6 @@ struct Outputs {
 
 enum class Product { hessian, ggn, fisher_mc, fisher_empirical };
 
-struct Plan;
-
 class HESSCORE_API Objective {
  public:
   explicit Objective(Graph graph, Device& device = hesscore::device("cpu"),
@@ -99,8 +97,8 @@ class HESSCORE_API Objective {
   void vjp(View w, const Inputs& x, View u, Target out, const Mode& mode = {}) const;
 
   // out = A v, v and out (P,) or (K, P): K products share one pass.
-  void product(Product kind, View w, const Batch& batch, View v, Target out,
-               const Mode& mode = {}, int samples = 1, std::uint64_t seed = 0) const;
+  void product(Product kind, View w, const Batch& batch, View v, Target out, const Mode& mode = {},
+               int samples = 1, std::uint64_t seed = 0) const;
 
   class Impl;
   Impl& impl() const { return *impl_; }

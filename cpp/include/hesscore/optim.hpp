@@ -17,6 +17,7 @@ class HESSCORE_API Rate {
   Rate(double value) : value_(value) {}
   Rate(std::function<double(std::int64_t)> schedule) : schedule_(std::move(schedule)) {}
   double operator()(std::int64_t step) const { return schedule_ ? schedule_(step) : value_; }
+  bool is_constant() const { return !schedule_; }
 
  private:
   double value_ = 0;
@@ -38,7 +39,7 @@ struct AdamW {
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 1e-2;
 };
 enum class Moment { square, abs };  // second moment: EMA of d^2 or of |d|
-struct AdaHessian {  // Yao et al. 2021
+struct AdaHessian {                 // Yao et al. 2021
   Rate lr = 0.15;
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-4, weight_decay = 0, power = 1;
   int samples = 1;
@@ -58,18 +59,17 @@ struct GaussNewton {  // Martens 2010, with Gauss-Newton products
   std::int64_t cg_iterations = 50;
   double cg_rtol = 1e-3;
   bool martens_stop = true;
-  double warm_start = 0.95;       // CG starts from this times the last step
+  double warm_start = 0.95;             // CG starts from this times the last step
   std::string preconditioner = "none";  // or "hesscale", "empirical_fisher"
 };
-using Method =
-    std::variant<Sgd, Adam, AdamW, AdaHessian, AdaHesScale, AdaHesScaleGN, GaussNewton>;
+using Method = std::variant<Sgd, Adam, AdamW, AdaHessian, AdaHesScale, AdaHesScaleGN, GaussNewton>;
 
 struct StepInfo {
-  double loss = 0;          // before the step
-  std::int64_t step = 0;    // number of this step, from 1
-  bool accepted = true;     // false: w was left as it was
-  double damping = 0, rho = 0;      // gauss_newton
-  std::int64_t iterations = 0;      // of CG
+  double loss = 0;              // before the step
+  std::int64_t step = 0;        // number of this step, from 1
+  bool accepted = true;         // false: w was left as it was
+  double damping = 0, rho = 0;  // gauss_newton
+  std::int64_t iterations = 0;  // of CG
 };
 
 struct RunOptions {
@@ -85,17 +85,20 @@ class HESSCORE_API Optimizer {
   ~Optimizer();
   Optimizer(Optimizer&&) noexcept;
 
-  // A step that fails leaves w and the state as they were: a non-finite loss, gradient or
-  // curvature throws NonFiniteError; a rejected Gauss-Newton step says so in the report.
+  // A step that fails leaves w and the state as they were: a non-finite loss, gradient, curvature
+  // or update throws NonFiniteError; a rejected Gauss-Newton step says so in the report, is not
+  // counted, and changes nothing but the damping of Damping::lm.
   StepInfo step(View w, const Batch& batch);
 
   // Steps first .. first+count-1 of the given epoch over the whole data set, gathered batch by
-  // batch into memory of our own. `on_step` sees every report; returning true stops.
+  // batch into memory of our own; the last batch may be smaller. `on_step` sees every report;
+  // returning true stops. Returns the number of steps taken.
   std::int64_t run(View w, const Batch& data, const RunOptions& options, std::int64_t epoch,
                    std::int64_t first, std::int64_t count,
                    const std::function<bool(const StepInfo&)>& on_step = {});
 
-  // Copies of all state: vectors ("m", "u", ...) and scalars ("step", "damping", ...).
+  // Copies of all state: vectors ("m", "u", "direction"; absent before the first step) and scalars
+  // ("step", "damping"). A run that goes on from a state is bitwise the uninterrupted one.
   struct State {
     std::map<std::string, std::vector<double>> vectors;
     std::map<std::string, double> scalars;

@@ -43,23 +43,27 @@ struct SolveReport {
   Status status = Status::converged;
   std::string message;
   std::int64_t iterations = 0;
-  double residual = 0;           // ||b - A x||_2, as the recurrence has it
-  std::vector<double> history;   // residual norms, one for each iteration, the first at x0
+  double residual = 0;          // ||b - A x||_2, as the recurrence has it
+  std::vector<double> history;  // residual norms, one for each iteration, the first at x0
+  std::vector<double> model;    // phi(x) = x'Ax / 2 - b'x, likewise
 };
 
+// martens: stop also when the model has gained little of late (Martens 2010): after iteration i > k
+// = max(10, i / 10), if phi(x_i) < 0 and (phi(x_i) - phi(x_{i-k})) / phi(x_i) < k * 5e-4.
 enum class StopRule { residual, martens };
 
 struct CgOptions {
-  double rtol = 1e-5, atol = 0;       // stop at ||r|| <= max(rtol ||b||, atol)
-  std::int64_t maxiter = 0;           // 0: 10 n
-  StopRule stop = StopRule::residual; // martens: relative progress of the quadratic model
+  double rtol = 1e-5, atol = 0;  // stop at ||r|| <= max(rtol ||b||, atol)
+  std::int64_t maxiter = 0;      // 0: 10 n
+  StopRule stop = StopRule::residual;
   const LinearOperator* preconditioner = nullptr;  // approximates the inverse
   std::function<bool(std::int64_t iteration, double residual, View x)> callback = {};  // true: stop
 };
 
 // Preconditioned conjugate gradients (Hestenes & Stiefel 1952) for symmetric positive definite A.
 // x: starting point in, solution out. Scalars are float64. On p'Ap <= 0 it stops with the last
-// iterate (or, at the first iteration, with the direction itself) and says so.
+// iterate (at the first iteration: takes the direction, which lowers the model) and says so. On NaN
+// or Inf it stops with the last good iterate. Bad arguments throw; a zero b gives x = 0.
 HESSCORE_API SolveReport cg(const LinearOperator& A, View b, View x, const CgOptions& options = {});
 
 }  // namespace hesscore

@@ -1,0 +1,168 @@
+// Argument checks of an objective: nothing runs and nothing is written before they pass.
+#include <algorithm>
+
+#include "objective/impl.hpp"
+
+namespace hesscore {
+namespace {
+
+Shape with_batch(std::int64_t n, const Shape& shape) {
+  Shape s{n};
+  s.insert(s.end(), shape.begin(), shape.end());
+  return s;
+}
+
+// "(N, 28, 28)" for messages where the batch is free.
+std::string any_batch(const Shape& shape) {
+  std::string s = "(N";
+  for (const auto d : shape) s += ", " + std::to_string(d);
+  return s + (shape.empty() ? ",)" : ")");
+}
+
+void check_dtype(const std::string& name, const View& v, DType dtype) {
+  if (v.dtype != dtype) {
+    throw DTypeError(name, std::string(name_of(dtype)) + ", the dtype of w",
+                     std::string(name_of(v.dtype)));
+  }
+}
+
+const View& find_input(const Inputs& x, const Graph& graph, int node) {
+  const std::string& name = graph.nodes()[static_cast<std::size_t>(node)].name;
+  if (x.arrays.size() == 1 && x.arrays[0].first.empty() && graph.inputs().size() == 1) {
+    return x.arrays[0].second;
+  }
+  for (const auto& [key, view] : x.arrays) {
+    if (key == name) return view;
+  }
+  std::string expected;
+  for (const int i : graph.inputs()) {
+    expected +=
+        (expected.empty() ? "inputs " : ", ") + graph.nodes()[static_cast<std::size_t>(i)].name;
+  }
+  throw ShapeError("x", expected, "no array named '" + name + "'");
+}
+
+}  // namespace
+
+Request Objective::Impl::check_point(const View& w, const Inputs& x, const Mode& mode,
+                                     Bindings& b) const {
+  if (!w) throw ShapeError("w", to_string(Shape{graph_.num_params()}), "nothing");
+  if (w.dtype == DType::i64) throw DTypeError("w", "float32 or float64", "int64");
+  if (w.shape != Shape{graph_.num_params()}) {
+    throw ShapeError("w", to_string(Shape{graph_.num_params()}), to_string(w.shape));
+  }
+  Request r;
+  r.dtype = w.dtype;
+  r.train = mode.train;
+  b.add(kPortW, w.data);
+  if (x.arrays.size() != graph_.inputs().size()) {
+    throw ShapeError("x", std::to_string(graph_.inputs().size()) + " input array(s)",
+                     std::to_string(x.arrays.size()));
+  }
+  for (std::size_t i = 0; i < graph_.inputs().size(); ++i) {
+    const Node& node = graph_.nodes()[static_cast<std::size_t>(graph_.inputs()[i])];
+    const View& v = find_input(x, graph_, graph_.inputs()[i]);
+    const std::string name = graph_.inputs().size() == 1 ? "x" : "x['" + node.name + "']";
+    check_dtype(name, v, w.dtype);
+    if (v.shape.empty() || v.shape != with_batch(v.shape[0], node.shape)) {
+      throw ShapeError(name, any_batch(node.shape), to_string(v.shape));
+    }
+    if (i > 0 && v.shape[0] != r.batch) {
+      throw ShapeError(name, "a batch of " + std::to_string(r.batch) + ", as the other inputs",
+                       std::to_string(v.shape[0]));
+    }
+    r.batch = v.shape[0];
+    b.add(kPortX + static_cast<int>(i), v.data);
+  }
+  return r;
+}
+
+void Objective::Impl::check_target(const Batch& batch, Request& r, Bindings& b) const {
+  if (r.batch == 0) throw ShapeError("x", "at least one sample for a loss", "a batch of 0");
+  const View& y = batch.y;
+  if (!y) throw ShapeError("y", to_string(with_batch(r.batch, loss_.target)), "nothing");
+  if (loss_.labels && y.dtype == DType::i64) {
+    check_labels(y, r.batch);
+  } else if (loss_.labels) {
+    check_soft_target(y, with_batch(r.batch, loss_.soft_target));
+    check_dtype("y", y, r.dtype);
+    r.soft = true;
+  } else {
+    check_dtype("y", y, r.dtype);
+    const Shape expected = with_batch(r.batch, loss_.target);
+    if (y.shape != expected) throw ShapeError("y", to_string(expected), to_string(y.shape));
+  }
+  b.add(kPortY, y.data);
+  const View& s = batch.sample_weight;
+  if (!s) return;
+  check_dtype("sample_weight", s, r.dtype);
+  if (s.shape != Shape{r.batch}) {
+    throw ShapeError("sample_weight", to_string(Shape{r.batch}), to_string(s.shape));
+  }
+  r.weighted = true;
+  b.add(kPortSampleWeight, s.data);
+}
+
+void Objective::Impl::check_soft_target(const View& y, const Shape& shape) const {
+  if (y.shape == shape) return;
+  Shape labels = shape;
+  labels.erase(labels.begin() + 1);
+  if (y.shape == labels) {
+    throw LabelError("y", "integer labels, or class probabilities " + to_string(shape),
+                     std::string(name_of(y.dtype)) + " of shape " + to_string(y.shape));
+  }
+  throw ShapeError(
+      "y", "class probabilities " + to_string(shape) + ", or integer labels " + to_string(labels),
+      to_string(y.shape));
+}
+
+void Objective::Impl::check_labels(const View& y, std::int64_t batch) const {
+  const Shape expected = with_batch(batch, loss_.target);
+  if (y.shape != expected) {
+    throw ShapeError("y", "integer labels " + to_string(expected), to_string(y.shape));
+  }
+  if (!device_.is_host()) return;  // the loss kernel reports them there
+  const auto* labels = static_cast<const std::int64_t*>(y.data);
+  const std::int64_t n = element_count(y.shape), classes = loss_.spec.classes;
+  std::int64_t counted = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    if (loss_.spec.has_ignore && labels[i] == loss_.spec.ignore_index) continue;
+    ++counted;
+    if (labels[i] < 0 || labels[i] >= classes) {
+      throw LabelError("y", "labels in 0.." + std::to_string(classes - 1),
+                       std::to_string(labels[i]) + " at position " + std::to_string(i));
+    }
+  }
+  if (counted == 0) {
+    throw LabelError("y", "at least one label that is not ignore_index",
+                     "only ignore_index " + std::to_string(loss_.spec.ignore_index));
+  }
+}
+
+void Objective::Impl::check_output(std::string_view name, const Target& out, const Shape& shape,
+                                   DType dtype) const {
+  if (out.dtype != dtype) {
+    throw OutputError(std::string(name), std::string(name_of(dtype)),
+                      std::string(name_of(out.dtype)));
+  }
+  if (out.shape != shape) {
+    throw OutputError(std::string(name), to_string(shape), to_string(out.shape));
+  }
+}
+
+std::int64_t Objective::Impl::check_vectors(const View& v, const Shape& one, DType dtype) const {
+  const bool single = v.shape == one;
+  const bool stacked = v.shape.size() == one.size() + 1 &&
+                       std::equal(one.begin(), one.end(), v.shape.begin() + 1) && v.shape[0] > 0;
+  if (!v || (!single && !stacked)) {
+    Shape many{0};
+    many.insert(many.end(), one.begin(), one.end());
+    std::string stack = to_string(many);
+    stack.replace(1, 1, "K");
+    throw ShapeError("v", to_string(one) + " or " + stack, v ? to_string(v.shape) : "nothing");
+  }
+  check_dtype("v", v, dtype);
+  return single ? 1 : v.shape[0];
+}
+
+}  // namespace hesscore

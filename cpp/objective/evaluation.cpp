@@ -1,0 +1,130 @@
+// Evaluation: which seeds are needed, and which sweeps carry them.
+#include "objective/evaluation.hpp"
+
+#include <algorithm>
+
+namespace hesscore {
+namespace {
+
+// Columns or probes that travel together: enough to fill the machine, few enough to bound memory.
+constexpr std::int64_t kChunkElements = 4 << 20;
+
+bool is_recursive(Diag k) {
+  return k == Diag::hesscale || k == Diag::hesscale_gn || k == Diag::bl89;
+}
+
+Sweep forward(Sweep sweep) {
+  sweep.forward();
+  return sweep;
+}
+
+std::int64_t chunk_of(const Graph& graph, std::int64_t batch, std::int64_t total) {
+  std::int64_t widest = 1;
+  for (const Node& n : graph.nodes()) widest = std::max(widest, element_count(n.shape));
+  return std::clamp<std::int64_t>(kChunkElements / (widest * batch), 1, total);
+}
+
+}  // namespace
+
+Evaluation::Evaluation(const Request& r, const Graph& graph, const LossModel& model, Emit& e)
+    : r_(r),
+      graph_(graph),
+      e_(e),
+      sweep_(forward(Sweep(graph, e, r.batch, r.train))),
+      loss_(e, model, {r.batch, r.soft, r.weighted}, sweep_.output()) {}
+
+bool Evaluation::wants(Diag kind) const {
+  return std::any_of(r_.diag.begin(), r_.diag.end(),
+                     [&](const DiagRequest& d) { return d.kind == kind; });
+}
+
+void Evaluation::emit() {
+  if (r_.predict) {
+    e_.call<kernels::Copy>(
+        {sweep_.output(), e_.external(kPortPredict), 1, loss_.size(), loss_.size(), loss_.size()});
+  }
+  const auto seed = [&](bool wanted) { return wanted ? e_.temporary(loss_.size()) : Operand{}; };
+  const bool second = wants(Diag::hesscale) || wants(Diag::bl89) || wants(Diag::hutchinson);
+  g_ = seed(r_.grad || second);
+  h_ = seed(wants(Diag::hesscale) || wants(Diag::hesscale_gn));
+  b_ = seed(wants(Diag::bl89));
+  f_ = seed(wants(Diag::empirical_fisher));
+  loss_.seed({e_.external(kPortLoss), g_, h_, b_, f_});
+  backward();
+}
+
+void Evaluation::backward() {
+  ParameterSink gradient;
+  if (r_.grad) gradient = ParameterSink(graph_, e_.external(kPortGrad));
+  ParameterSink* const sink = r_.grad ? &gradient : nullptr;
+  NodeArrays g;
+  if (h_ || b_) {
+    g = recursive_diagonals(g_, sink);
+  } else if (g_) {
+    g = sweep_.vjp(g_, 1, sink);
+  }
+  for (std::size_t i = 0; i < r_.diag.size(); ++i) {
+    const Diag kind = r_.diag[i].kind;
+    if (kind == Diag::hutchinson) hutchinson(i, g);
+    if (kind == Diag::ggn || kind == Diag::ggn_mc || kind == Diag::empirical_fisher) {
+      squared_columns(i);
+    }
+  }
+}
+
+NodeArrays Evaluation::recursive_diagonals(Operand g, ParameterSink* gradient) {
+  std::vector<ParameterSink> sinks;
+  sinks.reserve(r_.diag.size());
+  std::vector<DiagStream> streams;
+  for (std::size_t i = 0; i < r_.diag.size(); ++i) {
+    const Diag kind = r_.diag[i].kind;
+    if (!is_recursive(kind)) continue;
+    sinks.push_back(diag_sink(i));
+    streams.push_back({kind == Diag::bl89 ? b_ : h_, kind == Diag::hesscale_gn, &sinks.back()});
+  }
+  return sweep_.diagonals(g, gradient, streams);
+}
+
+void Evaluation::squared_columns(std::size_t i) {
+  const DiagRequest& d = r_.diag[i];
+  ParameterSink sink = diag_sink(i);
+  if (d.kind == Diag::empirical_fisher) {
+    sweep_.vjp_squares(f_, 1, 1, sink);
+  } else if (d.kind == Diag::ggn_mc) {
+    sweep_.vjp_squares(loss_.samples(clock_seed(i), d.samples), d.samples, 1, sink);
+  } else {
+    const std::int64_t columns = loss_.column_count();
+    const std::int64_t chunk = chunk_of(graph_, r_.batch, columns);
+    for (std::int64_t first = 0; first < columns;) {
+      const double sign = math::column_sign(loss_.spec(), first);
+      std::int64_t count = 1;
+      while (count < chunk && first + count < columns &&
+             math::column_sign(loss_.spec(), first + count) == sign) {
+        ++count;
+      }
+      sweep_.vjp_squares(loss_.columns(first, count), count, sign, sink);
+      first += count;
+    }
+  }
+  sink.finish(e_);
+}
+
+void Evaluation::hutchinson(std::size_t i, const NodeArrays& g) {
+  const std::int64_t p = graph_.num_params();
+  const std::int64_t samples = r_.diag[i].samples;
+  const std::int64_t chunk =
+      std::min(chunk_of(graph_, r_.batch, samples),
+               std::max<std::int64_t>(1, kChunkElements / std::max<std::int64_t>(p, 1)));
+  for (std::int64_t first = 0; first < samples; first += chunk) {
+    const std::int64_t count = std::min(chunk, samples - first);
+    const Operand v = e_.temporary(count * p), hv = e_.temporary(count * p);
+    e_.call<kernels::Rademacher>({clock_seed(i), v, count * p, static_cast<std::uint64_t>(first)});
+    const NodeArrays d = sweep_.jvp(v, count, p);
+    ParameterSink sink(graph_, hv, p);
+    sweep_.vjp_dot(d, g, loss_.hessian(sweep_.at_output(d), count), count, p, v, sink);
+    e_.call<kernels::MultiplySum>(
+        {v, hv, Out(diag_port(i), first > 0), p, count, 1.0 / static_cast<double>(samples)});
+  }
+}
+
+}  // namespace hesscore

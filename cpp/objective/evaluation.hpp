@@ -1,0 +1,35 @@
+// Evaluation: loss, gradient, network output and diagonals together. One forward sweep serves all;
+// the gradient and every recursive diagonal share one backward sweep.
+#pragma once
+
+#include "objective/compose.hpp"
+
+namespace hesscore {
+
+class Evaluation {
+ public:
+  Evaluation(const Request& request, const Graph& graph, const LossModel& model, Emit& e);
+  void emit();
+
+ private:
+  void backward();
+  NodeArrays recursive_diagonals(Operand g, ParameterSink* gradient);
+  void squared_columns(std::size_t i);
+  void hutchinson(std::size_t i, const NodeArrays& g);
+
+  ParameterSink diag_sink(std::size_t i) { return {graph_, diag_port(i)}; }
+  Operand diag_port(std::size_t i) { return e_.external(kPortDiag + static_cast<int>(i)); }
+  Operand clock_seed(std::size_t i) {
+    return e_.external(kPortClock).at(kClockSeeds + static_cast<std::int64_t>(i));
+  }
+  bool wants(Diag kind) const;
+
+  const Request& r_;
+  const Graph& graph_;
+  Emit& e_;
+  Sweep sweep_;
+  LossSite loss_;
+  Operand g_, h_, b_, f_;  // seeds
+};
+
+}  // namespace hesscore

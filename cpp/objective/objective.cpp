@@ -1,0 +1,200 @@
+// Objective: checks, then one run of a cached plan.
+
+#include "graph/init.hpp"
+#include "objective/impl.hpp"
+
+namespace hesscore {
+namespace {
+
+constexpr std::size_t kMaxPlans = 64;
+
+Shape stacked(std::int64_t reps, bool single, const Shape& one) {
+  Shape s = one;
+  if (!single) s.insert(s.begin(), reps);
+  return s;
+}
+
+double read_scalar(Device& device, const void* p, DType dtype) {
+  if (dtype == DType::f64) {
+    double x = 0;
+    device.to_host(&x, p, sizeof x);
+    return x;
+  }
+  float x = 0;
+  device.to_host(&x, p, sizeof x);
+  return x;
+}
+
+// Seed and step of the run and the seeds of sampled quantities, in memory of the device.
+class Clock {
+ public:
+  Clock(Device& device, const Mode& mode, const std::vector<std::uint64_t>& seeds)
+      : device_(device), values_{mode.seed, mode.step} {
+    values_.insert(values_.end(), seeds.begin(), seeds.end());
+    if (device.is_host()) return;
+    buffer_ = Buffer(device, values_.size() * sizeof(std::uint64_t));
+    device.from_host(buffer_.data(), values_.data(), buffer_.bytes());
+  }
+  const void* data() const { return device_.is_host() ? values_.data() : buffer_.data(); }
+
+ private:
+  Device& device_;
+  std::vector<std::uint64_t> values_;
+  Buffer buffer_;
+};
+
+}  // namespace
+
+Objective::Impl::Impl(Graph graph, Device& device, DType dtype)
+    : graph_(std::move(graph)),
+      device_(device),
+      dtype_(dtype),
+      loss_(resolve(graph_.loss(), output_shape())) {
+  if (dtype == DType::i64) throw DTypeError("dtype", "float32 or float64", "int64");
+}
+
+const Shape& Objective::Impl::output_shape() const {
+  return graph_.nodes()[static_cast<std::size_t>(graph_.output())].shape;
+}
+
+std::unique_ptr<Plan> Objective::Impl::make_plan(const Request& r) const {
+  Emit e(device_.kernels(), r.dtype);
+  compose(r, graph_, loss_, e);
+  return std::make_unique<Plan>(std::move(e), device_);
+}
+
+void Objective::Impl::run(const Request& r, const Bindings& b) {
+  const std::lock_guard lock(mutex_);
+  auto it = plans_.find(r);
+  if (it == plans_.end()) {
+    if (plans_.size() >= kMaxPlans) plans_.clear();
+    it = plans_.emplace(r, make_plan(r)).first;
+  }
+  for (const auto& [port, address] : b.ports) it->second->bind(port, address);
+  it->second->run();
+}
+
+Objective::Objective(Graph graph, Device& device, DType dtype)
+    : impl_(std::make_unique<Impl>(std::move(graph), device, dtype)) {}
+Objective::~Objective() = default;
+Objective::Objective(Objective&&) noexcept = default;
+
+const Graph& Objective::graph() const { return impl_->graph(); }
+Device& Objective::device() const { return impl_->device(); }
+DType Objective::dtype() const { return impl_->dtype(); }
+std::int64_t Objective::num_params() const { return impl_->graph().num_params(); }
+Shape Objective::output_shape() const { return impl_->output_shape(); }
+Vector Objective::zeros() const { return Vector(device(), dtype(), num_params()); }
+
+Vector Objective::init(std::uint64_t seed, std::string_view scheme) const {
+  Vector w = zeros();
+  w.from_host(init_values(seed, scheme));
+  return w;
+}
+
+std::vector<double> Objective::init_values(std::uint64_t seed, std::string_view scheme) const {
+  return initial_parameters(graph(), seed, scheme);
+}
+
+double Objective::evaluate(View w, const Batch& batch, const Outputs& out, const Mode& mode) const {
+  Bindings b;
+  Request r = impl_->check_point(w, batch.x, mode, b);
+  impl_->check_target(batch, r, b);
+  const Shape flat{num_params()};
+  if (out.grad) {
+    impl_->check_output("grad", out.grad, flat, r.dtype);
+    r.grad = true;
+    b.add(kPortGrad, out.grad.data);
+  }
+  if (out.predict) {
+    impl_->check_output("predict", out.predict, stacked(r.batch, false, output_shape()), r.dtype);
+    r.predict = true;
+    b.add(kPortPredict, out.predict.data);
+  }
+  std::vector<std::uint64_t> seeds;
+  for (const DiagTarget& d : out.diag) {
+    impl_->check_output("diag", d.out, flat, r.dtype);
+    if (d.samples < 1) throw OptionError("samples", ">= 1", std::to_string(d.samples));
+    const bool sampled = d.kind == Diag::ggn_mc || d.kind == Diag::hutchinson;
+    b.add(kPortDiag + static_cast<int>(r.diag.size()), d.out.data);
+    r.diag.push_back({d.kind, sampled ? d.samples : 1});
+    seeds.push_back(d.seed);
+  }
+  const Clock clock(device(), mode, seeds);
+  b.add(kPortClock, clock.data());
+  if (device().is_host()) {
+    double value = 0;
+    b.add(kPortLoss, &value);
+    impl_->run(r, b);
+    return read_scalar(device(), &value, r.dtype);
+  }
+  const Buffer value(device(), sizeof(double));
+  b.add(kPortLoss, value.data());
+  impl_->run(r, b);
+  return read_scalar(device(), value.data(), r.dtype);
+}
+
+void Objective::predict(View w, const Inputs& x, Target out, const Mode& mode) const {
+  Bindings b;
+  Request r = impl_->check_point(w, x, mode, b);
+  impl_->check_output("out", out, stacked(r.batch, false, output_shape()), r.dtype);
+  if (r.batch == 0) return;
+  r.what = Request::What::predict;
+  const Clock clock(device(), mode, {});
+  b.add(kPortClock, clock.data());
+  b.add(kPortOut, out.data);
+  impl_->run(r, b);
+}
+
+void Objective::jvp(View w, const Inputs& x, View v, Target out, const Mode& mode) const {
+  Bindings b;
+  Request r = impl_->check_point(w, x, mode, b);
+  const Shape one{num_params()};
+  r.reps = impl_->check_vectors(v, one, r.dtype);
+  impl_->check_output("out", out,
+                      stacked(r.reps, v.shape == one, stacked(r.batch, false, output_shape())),
+                      r.dtype);
+  if (r.batch == 0) return;
+  r.what = Request::What::jvp;
+  const Clock clock(device(), mode, {});
+  b.add(kPortClock, clock.data());
+  b.add(kPortV, v.data);
+  b.add(kPortOut, out.data);
+  impl_->run(r, b);
+}
+
+void Objective::vjp(View w, const Inputs& x, View u, Target out, const Mode& mode) const {
+  Bindings b;
+  Request r = impl_->check_point(w, x, mode, b);
+  if (r.batch == 0) throw ShapeError("x", "at least one sample", "a batch of 0");
+  const Shape one = stacked(r.batch, false, output_shape());
+  r.reps = impl_->check_vectors(u, one, r.dtype);
+  impl_->check_output("out", out, stacked(r.reps, u.shape == one, {num_params()}), r.dtype);
+  r.what = Request::What::vjp;
+  const Clock clock(device(), mode, {});
+  b.add(kPortClock, clock.data());
+  b.add(kPortV, u.data);
+  b.add(kPortOut, out.data);
+  impl_->run(r, b);
+}
+
+void Objective::product(Product kind, View w, const Batch& batch, View v, Target out,
+                        const Mode& mode, int samples, std::uint64_t seed) const {
+  Bindings b;
+  Request r = impl_->check_point(w, batch.x, mode, b);
+  impl_->check_target(batch, r, b);
+  const Shape one{num_params()};
+  r.reps = impl_->check_vectors(v, one, r.dtype);
+  impl_->check_output("out", out, stacked(r.reps, v.shape == one, one), r.dtype);
+  if (samples < 1) throw OptionError("samples", ">= 1", std::to_string(samples));
+  r.what = Request::What::product;
+  r.product = kind;
+  if (kind == Product::fisher_mc) r.samples = samples;
+  const Clock clock(device(), mode, {seed});
+  b.add(kPortClock, clock.data());
+  b.add(kPortV, v.data);
+  b.add(kPortOut, out.data);
+  impl_->run(r, b);
+}
+
+}  // namespace hesscore

@@ -1,0 +1,33 @@
+// Request: what a plan is made for. Equal requests share a plan.
+#pragma once
+
+#include <compare>
+#include <vector>
+
+#include "hesscore/objective.hpp"
+
+namespace hesscore {
+
+struct DiagRequest {
+  Diag kind;
+  int samples = 1;
+  auto operator<=>(const DiagRequest&) const = default;
+};
+
+struct Request {
+  enum class What { evaluate, predict, jvp, vjp, product } what = What::evaluate;
+  DType dtype = DType::f32;
+  std::int64_t batch = 0;
+  bool train = false, soft = false, weighted = false;
+
+  bool grad = false, predict = false;  // evaluate
+  std::vector<DiagRequest> diag;
+
+  Product product = Product::hessian;
+  std::int64_t reps = 1;  // stacked vectors
+  int samples = 1;        // fisher_mc
+
+  auto operator<=>(const Request&) const = default;
+};
+
+}  // namespace hesscore

@@ -1,0 +1,64 @@
+// Bilinear: all passes from three products and the sum of the bias.
+#include "ops/kinds.hpp"
+
+namespace hesscore {
+namespace {
+
+In bias_of(const std::vector<In>& w) { return w.size() > 1 ? w[1] : In{}; }
+
+Out adding(Out to) {
+  to.accumulate = true;
+  return to;
+}
+
+}  // namespace
+
+void Bilinear::forward(Emit& e, const Site& s, Out y) const {
+  product(e, s, s.w[0], bias_of(s.w), s.x[0], y, {});
+}
+
+void Bilinear::jvp(Emit& e, const Site& s, const JvpPorts& p) const {
+  Out dy = p.dy;
+  product(e, s, p.v[0], bias_of(p.v), s.x[0], dy, {p.reps, true, false, p.stride});
+  if (p.dx[0]) product(e, s, s.w[0], {}, p.dx[0], adding(dy), {p.reps, false, true});
+}
+
+void Bilinear::vjp(Emit& e, const Site& s, const VjpPorts& p) const {
+  if (p.gx[0]) product_x(e, s, s.w[0], p.gy, p.gx[0], {p.reps, false, true}, false);
+  if (p.gw.empty()) return;
+  const Stack stack{p.reps, true, false, p.stride};
+  product_w(e, s, p.gy, s.x[0], p.gw[0], stack, false);
+  if (p.gw.size() > 1) bias_sum(e, s, p.gy, p.gw[1], stack);
+}
+
+void Bilinear::vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const {
+  if (p.dgx[0]) {
+    product_x(e, s, p.v[0], p.gy, p.dgx[0], {p.reps, true, false, p.stride}, false);
+    product_x(e, s, s.w[0], p.dgy, adding(p.dgx[0]), {p.reps, false, true}, false);
+  }
+  if (p.hw.empty()) return;
+  const Stack stack{p.reps, true, false, p.stride};
+  product_w(e, s, p.dgy, s.x[0], p.hw[0], stack, false);
+  if (p.dx[0]) {
+    product_w(e, s, p.gy, p.dx[0], adding(p.hw[0]), {p.reps, false, true, p.stride}, false);
+  }
+  if (p.hw.size() > 1) bias_sum(e, s, p.dgy, p.hw[1], stack);
+}
+
+void Bilinear::diag(Emit& e, const Site& s, const DiagPorts& p) const {
+  if (p.gx[0] && p.hx[0]) {
+    dual_x(e, s, p.gy, p.hy, p.gx[0], p.hx[0]);
+  } else if (p.hx[0]) {
+    product_x(e, s, s.w[0], p.hy, p.hx[0], {}, true);
+  }
+  if (p.hw.empty()) return;
+  if (!p.gw.empty()) {
+    dual_w(e, s, p.gy, p.hy, p.gw[0], p.hw[0]);
+    if (p.gw.size() > 1) bias_sum(e, s, p.gy, p.gw[1], {});
+  } else {
+    product_w(e, s, p.hy, s.x[0], p.hw[0], {}, true);
+  }
+  if (p.hw.size() > 1) bias_sum(e, s, p.hy, p.hw[1], {});
+}
+
+}  // namespace hesscore

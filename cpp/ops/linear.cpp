@@ -1,0 +1,128 @@
+// Linear: its products, and the deposit of squared per-sample gradients.
+#include "ops/linear.hpp"
+
+namespace hesscore {
+
+Linear::Linear(std::int64_t in, std::int64_t out, bool bias) : in_(in), out_(out), bias_(bias) {
+  if (in < 1) throw GraphError("in_features", "a positive number", std::to_string(in));
+  if (out < 1) throw GraphError("out_features", "a positive number", std::to_string(out));
+}
+
+std::string Linear::describe() const {
+  return "Linear(" + std::to_string(in_) + ", " + std::to_string(out_) +
+         (bias_ ? ")" : ", bias=False)");
+}
+
+Shape Linear::output_shape(const std::vector<Shape>& x) const {
+  if (x.at(0).empty() || x[0].back() != in_) {
+    throw ShapeError("input of " + describe(),
+                     "a last axis of " + std::to_string(in_) + " features",
+                     "shape " + to_string(x[0]) + " without the batch");
+  }
+  Shape y = x[0];
+  y.back() = out_;
+  return y;
+}
+
+std::vector<ParameterShape> Linear::parameters() const {
+  std::vector<ParameterShape> p{{"weight", {out_, in_}, in_, out_}};
+  if (bias_) p.push_back({"bias", {out_}, in_, out_});
+  return p;
+}
+
+void Linear::product(Emit& e, const Site& s, In w, In bias, In x, Out y, Stack k) const {
+  const std::int64_t r = rows(s);
+  kernels::Product::Args a{x, w, bias, y, r, out_, in_};
+  a.trans_b = true;
+  if (k.first) {
+    a.batch = k.reps;
+    a.stride_a = k.second ? r * in_ : 0;
+    a.stride_b = a.stride_bias = k.stride;
+    a.stride_c = r * out_;
+  } else {
+    a.m *= k.reps;
+  }
+  e.call<kernels::Product>(a);
+}
+
+void Linear::product_x(Emit& e, const Site& s, In w, In gy, Out gx, Stack k, bool square) const {
+  const std::int64_t r = rows(s);
+  kernels::Product::Args a{gy, w, {}, gx, r, in_, out_};
+  a.square_b = square;
+  if (k.first) {
+    a.batch = k.reps;
+    a.stride_a = k.second ? r * out_ : 0;
+    a.stride_b = k.stride;
+    a.stride_c = r * in_;
+  } else {
+    a.m *= k.reps;
+  }
+  e.call<kernels::Product>(a);
+}
+
+void Linear::product_w(Emit& e, const Site& s, In gy, In x, Out gw, Stack k, bool square) const {
+  const std::int64_t r = rows(s);
+  kernels::Product::Args a{gy, x, {}, gw, out_, in_, r};
+  a.trans_a = true;
+  a.square_b = square;
+  a.batch = k.reps;
+  a.stride_a = k.first ? r * out_ : 0;
+  a.stride_b = k.second ? r * in_ : 0;
+  a.stride_c = k.stride;
+  e.call<kernels::Product>(a);
+}
+
+void Linear::bias_sum(Emit& e, const Site& s, In gy, Out gb, Stack k) const {
+  const std::int64_t r = rows(s);
+  kernels::ColumnSum::Args a{gy, gb, r, 1, out_};
+  a.batch = k.reps;
+  a.stride_x = r * out_;
+  a.stride_y = k.stride;
+  e.call<kernels::ColumnSum>(a);
+}
+
+void Linear::dual_x(Emit& e, const Site& s, In gy, In hy, Out gx, Out hx) const {
+  e.call<kernels::DualProduct>({gy, hy, s.w[0], gx, hx, rows(s), in_, out_, false});
+}
+
+void Linear::dual_w(Emit& e, const Site& s, In gy, In hy, Out gw, Out hw) const {
+  e.call<kernels::DualProduct>({gy, hy, s.x[0], gw, hw, out_, in_, rows(s), true});
+}
+
+// One position: sum_c (g x')^2 = (sum_c g o g)' (x o x). Several positions (time steps, or several
+// uses of a shared layer) are contracted before squaring.
+void Linear::deposit_squares(Emit& e, const std::vector<SquareUse>& uses, std::int64_t reps,
+                             double scale, const std::vector<Out>& to) const {
+  const std::int64_t batch = uses[0].site->batch;
+  std::int64_t total = 0;
+  for (const SquareUse& u : uses) total += rows(*u.site) / batch;
+  if (total == 1) {
+    const Operand squares = e.temporary(batch * out_);
+    e.call<kernels::SquareSum>({uses[0].gy, squares, batch * out_, reps, scale});
+    kernels::Product::Args a{squares, uses[0].site->x[0], {}, to[0], out_, in_, batch};
+    a.trans_a = a.square_b = true;
+    e.call<kernels::Product>(a);
+    if (bias_) e.call<kernels::ColumnSum>({squares, to[1], batch, 1, out_});
+    return;
+  }
+  In g = uses[0].gy, x = uses[0].site->x[0];
+  if (uses.size() > 1) {
+    g = e.temporary(reps * batch * total * out_);
+    x = e.temporary(batch * total * in_);
+    std::int64_t begin = 0;
+    for (const SquareUse& u : uses) {
+      const std::int64_t t = rows(*u.site) / batch;
+      e.call<kernels::Copy>(
+          {u.gy, g.at(begin * out_), reps * batch, t * out_, t * out_, total * out_});
+      e.call<kernels::Copy>(
+          {u.site->x[0], x.at(begin * in_), batch, t * in_, t * in_, total * in_});
+      begin += t;
+    }
+  }
+  e.call<kernels::GroupedSquare>({g, x, to[0], reps * batch, batch, total, out_, in_, scale});
+  if (bias_) {
+    e.call<kernels::ColumnSum>({g, to[1], reps * batch, total, out_, true, scale});
+  }
+}
+
+}  // namespace hesscore

@@ -1,0 +1,32 @@
+// Linear: y = x W' + b on the last axis, W (out, in).
+#pragma once
+
+#include "ops/kinds.hpp"
+
+namespace hesscore {
+
+class Linear : public Bilinear {
+ public:
+  Linear(std::int64_t in, std::int64_t out, bool bias);
+  std::string_view type() const override { return "Linear"; }
+  std::string describe() const override;
+  Shape output_shape(const std::vector<Shape>& x) const override;
+  std::vector<ParameterShape> parameters() const override;
+  void deposit_squares(Emit& e, const std::vector<SquareUse>& uses, std::int64_t reps, double scale,
+                       const std::vector<Out>& to) const override;
+
+ protected:
+  void product(Emit& e, const Site& s, In w, In bias, In x, Out y, Stack k) const override;
+  void product_x(Emit& e, const Site& s, In w, In gy, Out gx, Stack k, bool square) const override;
+  void product_w(Emit& e, const Site& s, In gy, In x, Out gw, Stack k, bool square) const override;
+  void bias_sum(Emit& e, const Site& s, In gy, Out gb, Stack k) const override;
+  void dual_x(Emit& e, const Site& s, In gy, In hy, Out gx, Out hx) const override;
+  void dual_w(Emit& e, const Site& s, In gy, In hy, Out gw, Out hw) const override;
+
+ private:
+  std::int64_t rows(const Site& s) const { return s.x_size() / in_; }
+  std::int64_t in_, out_;
+  bool bias_;
+};
+
+}  // namespace hesscore

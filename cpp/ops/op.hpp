@@ -1,0 +1,89 @@
+// Op: a layer. Its kind (elementwise, bilinear, linear map) derives the passes from the minimum the
+// layer states; a rule emits kernel calls and runs nothing.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hesscore/core.hpp"
+#include "ops/emit.hpp"
+
+namespace hesscore {
+
+struct ParameterShape {
+  std::string name;  // "weight"
+  Shape shape;
+  std::int64_t fan_in = 0, fan_out = 0;
+};
+
+// One node while passes are emitted: what every rule reads. Shapes are per sample.
+struct Site {
+  int node = 0;
+  std::int64_t batch = 0;
+  bool train = false;
+  std::vector<Shape> x_shapes;
+  Shape y_shape;
+  std::vector<In> x;  // values
+  std::vector<In> w;  // parameters
+  In clock;           // seed and step of this run
+
+  std::int64_t x_size(std::size_t i = 0) const { return batch * element_count(x_shapes[i]); }
+  std::int64_t y_size() const { return batch * element_count(y_shape); }
+};
+
+// Operands of the passes. "reps" tangents or columns are stacked in front of the batch; parameter
+// tangents and results of different reps are `stride` elements apart. An empty operand is absent: a
+// tangent that is zero, or a result nobody needs.
+struct JvpPorts {
+  std::vector<In> dx, v;
+  Out dy;
+  std::int64_t reps = 1, stride = 0;
+};
+struct VjpPorts {
+  In gy;
+  std::vector<Out> gx, gw;
+  std::int64_t reps = 1, stride = 0;
+};
+struct SecondPorts {  // the tangent of vjp
+  std::vector<In> dx, v;
+  In gy, dgy;
+  std::vector<Out> dgx, hw;
+  std::int64_t reps = 1, stride = 0;
+};
+struct DiagPorts {  // vjp and diagonal together; without gx and gw only the diagonal
+  In gy, hy;
+  std::vector<Out> gx, hx, gw, hw;
+  bool gauss_newton = false;
+};
+struct SquareUse {  // one use of a parameter group and the columns that arrived there
+  const Site* site;
+  In gy;
+};
+
+class Op {
+ public:
+  virtual ~Op();
+  virtual std::string_view type() const = 0;
+  virtual std::string describe() const { return std::string(type()); }
+  virtual Shape output_shape(const std::vector<Shape>& x) const = 0;
+  virtual std::vector<ParameterShape> parameters() const { return {}; }
+  // Is the output the input itself, perhaps with another shape? Such nodes cost nothing.
+  virtual bool is_view(bool /*train*/) const { return false; }
+
+  virtual void forward(Emit& e, const Site& s, Out y) const = 0;
+  virtual void jvp(Emit& e, const Site& s, const JvpPorts& p) const = 0;
+  virtual void vjp(Emit& e, const Site& s, const VjpPorts& p) const = 0;
+  virtual void vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const = 0;
+  virtual void diag(Emit& e, const Site& s, const DiagPorts& p) const = 0;
+
+  // to[i] (+)= scale * sum over columns and samples of (the parameter's column gradient)^2, where
+  // the gradient of a sample sums all uses before it is squared.
+  virtual void deposit_squares(Emit& e, const std::vector<SquareUse>& uses, std::int64_t reps,
+                               double scale, const std::vector<Out>& to) const;
+};
+
+using OpPtr = std::shared_ptr<const Op>;
+
+}  // namespace hesscore

@@ -1,0 +1,117 @@
+// Structural ops: reshape, add, concat, dropout.
+#include "ops/structural.hpp"
+
+#include <sstream>
+
+namespace hesscore {
+namespace {
+
+void copy(Emit& e, In x, Out y, std::int64_t n) { e.call<kernels::Copy>({x, y, 1, n, n, n}); }
+
+Shape same_shapes(std::string_view op, const std::vector<Shape>& x) {
+  for (const Shape& s : x) {
+    if (s != x[0]) {
+      throw ShapeError("inputs of " + std::string(op), "equal shapes " + to_string(x[0]),
+                       to_string(s));
+    }
+  }
+  return x[0];
+}
+
+}  // namespace
+
+Shape Reshape::output_shape(const std::vector<Shape>& x) const {
+  if (target_.empty()) return x.at(0);
+  return {element_count(x.at(0))};
+}
+
+void Reshape::apply(Emit& e, const Site& s, std::size_t, In x, Out y, std::int64_t reps) const {
+  copy(e, x, y, reps * s.y_size());
+}
+
+void Reshape::apply_t(Emit& e, const Site& s, std::size_t, In gy, Out gx, std::int64_t reps,
+                      bool) const {
+  copy(e, gy, gx, reps * s.y_size());
+}
+
+Shape Add::output_shape(const std::vector<Shape>& x) const { return same_shapes("Add", x); }
+
+void Add::apply(Emit& e, const Site& s, std::size_t, In x, Out y, std::int64_t reps) const {
+  copy(e, x, y, reps * s.y_size());
+}
+
+void Add::apply_t(Emit& e, const Site& s, std::size_t, In gy, Out gx, std::int64_t reps,
+                  bool) const {
+  copy(e, gy, gx, reps * s.y_size());
+}
+
+Shape Concat::output_shape(const std::vector<Shape>& x) const {
+  const auto rank = static_cast<int>(x.at(0).size());
+  if (axis_ < 1 || axis_ > rank) {
+    throw GraphError("axis of Concat", "1.." + std::to_string(rank) + " (axis 0 is the batch)",
+                     std::to_string(axis_));
+  }
+  const auto a = static_cast<std::size_t>(axis_ - 1);
+  Shape y = x[0];
+  y[a] = 0;
+  for (const Shape& s : x) {
+    Shape rest = s;
+    if (s.size() == y.size()) rest[a] = y[a];
+    if (rest != y) {
+      throw ShapeError(
+          "inputs of Concat",
+          "shapes equal but for axis " + std::to_string(axis_) + ", like " + to_string(x[0]),
+          to_string(s));
+    }
+    y[a] += s[a];
+  }
+  return y;
+}
+
+Concat::Geometry Concat::geometry(const Site& s, std::size_t i) const {
+  const auto a = static_cast<std::size_t>(axis_ - 1);
+  Geometry g{s.batch, 1, 1, 0};
+  for (std::size_t d = 0; d < a; ++d) g.outer *= s.y_shape[d];
+  for (std::size_t d = a + 1; d < s.y_shape.size(); ++d) g.row *= s.y_shape[d];
+  for (std::size_t j = 0; j < i; ++j) g.begin += s.x_shapes[j][a] * g.row;
+  g.inner = s.x_shapes[i][a] * g.row;
+  g.row *= s.y_shape[a];
+  return g;
+}
+
+void Concat::apply(Emit& e, const Site& s, std::size_t i, In x, Out y, std::int64_t reps) const {
+  const Geometry g = geometry(s, i);
+  e.call<kernels::Copy>(
+      {x, Out(y.at(g.begin), y.accumulate), reps * g.outer, g.inner, g.inner, g.row});
+}
+
+void Concat::apply_t(Emit& e, const Site& s, std::size_t i, In gy, Out gx, std::int64_t reps,
+                     bool) const {
+  const Geometry g = geometry(s, i);
+  e.call<kernels::Copy>({gy.at(g.begin), gx, reps * g.outer, g.inner, g.row, g.inner});
+}
+
+Dropout::Dropout(double p) : p_(p) {
+  if (!(p >= 0 && p < 1)) throw GraphError("p of Dropout", "0 <= p < 1", std::to_string(p));
+}
+
+std::string Dropout::describe() const {
+  std::ostringstream text;
+  text << "Dropout(" << p_ << ")";
+  return text.str();
+}
+
+void Dropout::apply(Emit& e, const Site& s, std::size_t, In x, Out y, std::int64_t reps) const {
+  e.call<kernels::Dropout>({x, s.clock, y, s.x_size(), reps, p_, s.node, false});
+}
+
+void Dropout::apply_t(Emit& e, const Site& s, std::size_t, In gy, Out gx, std::int64_t reps,
+                      bool square) const {
+  e.call<kernels::Dropout>({gy, s.clock, gx, s.x_size(), reps, p_, s.node, square});
+}
+
+Shape Multiply::output_shape(const std::vector<Shape>& x) const {
+  return same_shapes("Multiply", x);
+}
+
+}  // namespace hesscore

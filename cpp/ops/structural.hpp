@@ -1,0 +1,92 @@
+// Ops without parameters that move or combine activations.
+#pragma once
+
+#include "ops/kinds.hpp"
+
+namespace hesscore {
+
+// A view with a given shape: Flatten, Identity, reshapes.
+class Reshape : public LinearMap {
+ public:
+  // An empty target keeps the shape; {-1} flattens.
+  explicit Reshape(std::string name, Shape target = {})
+      : name_(std::move(name)), target_(std::move(target)) {}
+  std::string_view type() const override { return name_; }
+  Shape output_shape(const std::vector<Shape>& x) const override;
+  bool is_view(bool) const override { return true; }
+
+ protected:
+  void apply(Emit& e, const Site& s, std::size_t i, In x, Out y, std::int64_t reps) const override;
+  void apply_t(Emit& e, const Site& s, std::size_t i, In gy, Out gx, std::int64_t reps,
+               bool square) const override;
+
+ private:
+  std::string name_;
+  Shape target_;
+};
+
+// y = x_0 + x_1 + ...
+class Add : public LinearMap {
+ public:
+  std::string_view type() const override { return "Add"; }
+  Shape output_shape(const std::vector<Shape>& x) const override;
+
+ protected:
+  void apply(Emit& e, const Site& s, std::size_t i, In x, Out y, std::int64_t reps) const override;
+  void apply_t(Emit& e, const Site& s, std::size_t i, In gy, Out gx, std::int64_t reps,
+               bool square) const override;
+};
+
+// The inputs side by side along one axis, counted with the batch as axis 0.
+class Concat : public LinearMap {
+ public:
+  explicit Concat(int axis) : axis_(axis) {}
+  std::string_view type() const override { return "Concat"; }
+  Shape output_shape(const std::vector<Shape>& x) const override;
+
+ protected:
+  void apply(Emit& e, const Site& s, std::size_t i, In x, Out y, std::int64_t reps) const override;
+  void apply_t(Emit& e, const Site& s, std::size_t i, In gy, Out gx, std::int64_t reps,
+               bool square) const override;
+  bool disjoint() const override { return true; }
+
+ private:
+  // Of input i: rows, length of its piece of a row, length of a row of y, where the piece begins.
+  struct Geometry {
+    std::int64_t outer, inner, row, begin;
+  };
+  Geometry geometry(const Site& s, std::size_t i) const;
+  int axis_;
+};
+
+// Zeroes with probability p while training and scales the rest by 1 / (1 - p).
+class Dropout : public LinearMap {
+ public:
+  explicit Dropout(double p);
+  std::string_view type() const override { return "Dropout"; }
+  std::string describe() const override;
+  Shape output_shape(const std::vector<Shape>& x) const override { return x.at(0); }
+  bool is_view(bool train) const override { return !train || p_ == 0; }
+
+ protected:
+  void apply(Emit& e, const Site& s, std::size_t i, In x, Out y, std::int64_t reps) const override;
+  void apply_t(Emit& e, const Site& s, std::size_t i, In gy, Out gx, std::int64_t reps,
+               bool square) const override;
+
+ private:
+  double p_;
+};
+
+// y = x_0 * x_1, element by element: gates. Each factor's own second derivative is zero.
+class Multiply : public Op {
+ public:
+  std::string_view type() const override { return "Multiply"; }
+  Shape output_shape(const std::vector<Shape>& x) const override;
+  void forward(Emit& e, const Site& s, Out y) const override;
+  void jvp(Emit& e, const Site& s, const JvpPorts& p) const override;
+  void vjp(Emit& e, const Site& s, const VjpPorts& p) const override;
+  void vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const override;
+  void diag(Emit& e, const Site& s, const DiagPorts& p) const override;
+};
+
+}  // namespace hesscore

@@ -1,0 +1,195 @@
+// Sweep: forward, tangent and backward passes over the nodes in topological order.
+#include "plan/sweep.hpp"
+
+#include <algorithm>
+
+namespace hesscore {
+
+std::vector<Out> ParameterSink::take(int group) {
+  std::vector<Out> outs;
+  for (const int id : graph_->groups()[static_cast<std::size_t>(group)].ids) {
+    const auto i = static_cast<std::size_t>(id);
+    outs.emplace_back(to_.at(graph_->parameters()[i].offset), written_[i]);
+    written_[i] = true;
+  }
+  return outs;
+}
+
+void ParameterSink::finish(Emit& e, std::int64_t reps) {
+  for (std::size_t i = 0; i < written_.size(); ++i) {
+    if (written_[i]) continue;
+    const Parameter& p = graph_->parameters()[i];
+    for (std::int64_t r = 0; r < reps; ++r) {
+      e.call<kernels::Fill>({to_.at(p.offset + r * stride_), p.size, 0});
+    }
+    written_[i] = true;
+  }
+}
+
+Sweep::Sweep(const Graph& graph, Emit& e, std::int64_t batch, bool train)
+    : graph_(graph), e_(e), batch_(batch), train_(train), y_(graph.nodes().size()) {
+  const Operand w = e.external(kPortW), clock = e.external(kPortClock, sizeof(std::uint64_t));
+  int inputs = 0;
+  for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
+    const Node& node = graph.nodes()[i];
+    const bool view = node.op && node.op->is_view(train);
+    root_.push_back(view ? root(node.inputs[0]) : i);
+    bool active = node.group >= 0;
+    Site s;
+    s.node = static_cast<int>(i);
+    s.batch = batch;
+    s.train = train;
+    s.y_shape = node.shape;
+    s.clock = clock;
+    s.w = parameters(node, w);
+    for (const int in : node.inputs) {
+      active = active || active_[static_cast<std::size_t>(in)];
+      s.x_shapes.push_back(graph.nodes()[static_cast<std::size_t>(in)].shape);
+    }
+    active_.push_back(active);
+    sites_.push_back(std::move(s));
+    if (!node.op) y_[i] = e.external(kPortX + inputs++);
+  }
+}
+
+std::int64_t Sweep::size(std::size_t node) const {
+  return batch_ * element_count(graph_.nodes()[node].shape);
+}
+
+std::vector<In> Sweep::gather(const NodeArrays& a, const Node& node) const {
+  std::vector<In> ins;
+  for (const int in : node.inputs) ins.emplace_back(a[root(in)]);
+  return ins;
+}
+
+std::vector<In> Sweep::parameters(const Node& node, Operand flat) const {
+  std::vector<In> ins;
+  if (node.group < 0) return ins;
+  for (const int id : graph_.groups()[static_cast<std::size_t>(node.group)].ids) {
+    ins.emplace_back(flat.at(graph_.parameters()[static_cast<std::size_t>(id)].offset));
+  }
+  return ins;
+}
+
+Out Sweep::adjoint(NodeArrays& a, int node, std::int64_t reps) {
+  const std::size_t r = root(node);
+  if (!active_[r]) return {};
+  if (a[r]) return Out(a[r], true);
+  a[r] = e_.temporary(reps * size(r));
+  return Out(a[r], false);
+}
+
+std::vector<Out> Sweep::adjoints(NodeArrays& a, const Node& node, std::int64_t reps) {
+  std::vector<Out> outs;
+  for (const int in : node.inputs) outs.push_back(adjoint(a, in, reps));
+  return outs;
+}
+
+void Sweep::forward() {
+  for (std::size_t i = 0; i < sites_.size(); ++i) {
+    const Node& node = graph_.nodes()[i];
+    if (!node.op || root_[i] != i) continue;
+    sites_[i].x = gather(y_, node);
+    y_[i] = e_.temporary(size(i));
+    node.op->forward(e_, sites_[i], Out(y_[i]));
+  }
+}
+
+NodeArrays Sweep::jvp(Operand v, std::int64_t reps, std::int64_t stride) {
+  NodeArrays d(sites_.size());
+  for (std::size_t i = 0; i < sites_.size(); ++i) {
+    const Node& node = graph_.nodes()[i];
+    if (!node.op || root_[i] != i || !active_[i]) continue;
+    d[i] = e_.temporary(reps * size(i));
+    node.op->jvp(e_, sites_[i], {gather(d, node), parameters(node, v), Out(d[i]), reps, stride});
+  }
+  return d;
+}
+
+template <class F>
+void Sweep::backward(F&& rule) {
+  for (std::size_t i = sites_.size(); i-- > 0;) {
+    const Node& node = graph_.nodes()[i];
+    if (node.op && root_[i] == i && active_[i]) rule(i, node);
+  }
+}
+
+NodeArrays Sweep::vjp(Operand seed, std::int64_t reps, ParameterSink* sink) {
+  NodeArrays g(sites_.size());
+  g[root(graph_.output())] = seed;
+  backward([&](std::size_t i, const Node& node) {
+    if (!g[i]) return;
+    const bool deposit = sink && node.group >= 0;
+    VjpPorts p{g[i], adjoints(g, node, reps), {}, reps, sink ? sink->stride() : 0};
+    if (deposit) p.gw = sink->take(node.group);
+    node.op->vjp(e_, sites_[i], p);
+  });
+  if (sink) sink->finish(e_, reps);
+  return g;
+}
+
+void Sweep::vjp_squares(Operand seed, std::int64_t reps, double scale, ParameterSink& sink) {
+  std::vector<int> uses_left(graph_.groups().size(), 0);
+  for (const Node& n : graph_.nodes()) {
+    if (n.group >= 0) ++uses_left[static_cast<std::size_t>(n.group)];
+  }
+  std::vector<std::vector<SquareUse>> uses(graph_.groups().size());
+  NodeArrays g(sites_.size());
+  g[root(graph_.output())] = seed;
+  backward([&](std::size_t i, const Node& node) {
+    if (g[i]) node.op->vjp(e_, sites_[i], {g[i], adjoints(g, node, reps), {}, reps, 0});
+    if (node.group < 0) return;
+    const auto group = static_cast<std::size_t>(node.group);
+    if (g[i]) uses[group].push_back({&sites_[i], g[i]});
+    if (--uses_left[group] == 0 && !uses[group].empty()) {
+      node.op->deposit_squares(e_, uses[group], reps, scale, sink.take(node.group));
+    }
+  });
+}
+
+void Sweep::vjp_dot(const NodeArrays& dx, const NodeArrays& g, Operand dseed, std::int64_t reps,
+                    std::int64_t stride_v, Operand v, ParameterSink& sink) {
+  NodeArrays dg(sites_.size());
+  dg[root(graph_.output())] = dseed;
+  backward([&](std::size_t i, const Node& node) {
+    if (!dg[i]) return;
+    SecondPorts p{
+        gather(dx, node), parameters(node, v), g[i], dg[i], adjoints(dg, node, reps), {}, reps,
+        stride_v};
+    if (node.group >= 0) p.hw = sink.take(node.group);
+    node.op->vjp_dot(e_, sites_[i], p);
+  });
+  sink.finish(e_, reps);
+}
+
+NodeArrays Sweep::diagonals(Operand seed, ParameterSink* gradient,
+                            std::vector<DiagStream>& streams) {
+  NodeArrays g(sites_.size());
+  g[root(graph_.output())] = seed;
+  std::vector<NodeArrays> h(streams.size(), NodeArrays(sites_.size()));
+  for (std::size_t k = 0; k < streams.size(); ++k) h[k][root(graph_.output())] = streams[k].seed;
+  backward([&](std::size_t i, const Node& node) {
+    if (!h[0][i]) return;
+    const std::vector<Out> none(node.inputs.size());
+    for (std::size_t k = 0; k < streams.size(); ++k) {
+      const bool first = k == 0 && g[i];
+      DiagPorts p{g[i],
+                  h[k][i],
+                  first ? adjoints(g, node, 1) : none,
+                  adjoints(h[k], node, 1),
+                  {},
+                  {},
+                  streams[k].gauss_newton};
+      if (node.group >= 0) {
+        if (first && gradient) p.gw = gradient->take(node.group);
+        p.hw = streams[k].sink->take(node.group);
+      }
+      node.op->diag(e_, sites_[i], p);
+    }
+  });
+  if (gradient) gradient->finish(e_);
+  for (DiagStream& s : streams) s.sink->finish(e_);
+  return g;
+}
+
+}  // namespace hesscore

@@ -1,0 +1,82 @@
+// Sweep: emits the passes over a graph. Every quantity is a composition of these.
+#pragma once
+
+#include <vector>
+
+#include "hesscore/graph.hpp"
+#include "ops/op.hpp"
+
+namespace hesscore {
+
+// Where the parameters' results of a backward pass go: a flat array in the layout of w; results of
+// different reps are `stride` elements apart. It knows what has been written, so that shared layers
+// accumulate and parameters nobody reached are set to zero.
+class ParameterSink {
+ public:
+  ParameterSink() = default;  // absent
+  ParameterSink(const Graph& graph, Operand to, std::int64_t stride = 0)
+      : graph_(&graph), to_(to), stride_(stride), written_(graph.parameters().size(), false) {}
+
+  explicit operator bool() const { return graph_ != nullptr; }
+  std::int64_t stride() const { return stride_; }
+  std::vector<Out> take(int group);             // one for each parameter; marks them written
+  void finish(Emit& e, std::int64_t reps = 1);  // zeros where nothing was written
+
+ private:
+  const Graph* graph_ = nullptr;
+  Operand to_;
+  std::int64_t stride_ = 0;
+  std::vector<bool> written_;
+};
+
+using NodeArrays = std::vector<Operand>;  // one for each node; views share their source's
+
+// One diagonal that rides on a backward sweep.
+struct DiagStream {
+  In seed;  // at the output
+  bool gauss_newton = false;
+  ParameterSink* sink = nullptr;
+};
+
+class Sweep {
+ public:
+  Sweep(const Graph& graph, Emit& e, std::int64_t batch, bool train);
+
+  void forward();
+  Operand output() const { return y_[root(graph_.output())]; }
+  Operand at_output(const NodeArrays& a) const { return a[root(graph_.output())]; }
+
+  // Tangents of all nodes for parameter tangents v (reps, stride).
+  NodeArrays jvp(Operand v, std::int64_t reps, std::int64_t stride);
+  // Adjoints of all nodes from `seed` (reps stacked) at the output; deposits the sum.
+  NodeArrays vjp(Operand seed, std::int64_t reps, ParameterSink* sink);
+  // Like vjp, but deposits scale * sum of squares over columns and samples.
+  void vjp_squares(Operand seed, std::int64_t reps, double scale, ParameterSink& sink);
+  // The tangent of vjp: tangents dx and adjoints g from the passes above, dseed at the output.
+  void vjp_dot(const NodeArrays& dx, const NodeArrays& g, Operand dseed, std::int64_t reps,
+               std::int64_t stride_v, Operand v, ParameterSink& sink);
+  // Gradient and diagonals in one sweep. `seed` may be empty when nobody reads the adjoints, which
+  // are returned.
+  NodeArrays diagonals(Operand seed, ParameterSink* gradient, std::vector<DiagStream>& streams);
+
+ private:
+  std::size_t root(int node) const { return root_[static_cast<std::size_t>(node)]; }
+  std::int64_t size(std::size_t node) const;
+  Out adjoint(NodeArrays& a, int node, std::int64_t reps);  // where a consumer adds
+  std::vector<Out> adjoints(NodeArrays& a, const Node& node, std::int64_t reps);
+  std::vector<In> gather(const NodeArrays& a, const Node& node) const;
+  std::vector<In> parameters(const Node& node, Operand flat) const;
+  template <class F>
+  void backward(F&& rule);  // over the ops that parameters reach, in reverse
+
+  const Graph& graph_;
+  Emit& e_;
+  std::int64_t batch_;
+  bool train_;
+  std::vector<std::size_t> root_;  // the node whose memory a view uses
+  std::vector<bool> active_;       // do parameters reach its value?
+  std::vector<Site> sites_;
+  NodeArrays y_;
+};
+
+}  // namespace hesscore
