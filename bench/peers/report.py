@@ -1,0 +1,179 @@
+"""Tables, targets and the results file of the side-by-side comparison."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import numpy as np
+from problem import BIG, SMALL, Case
+
+Key = tuple[str, str]  # side, row
+
+
+@dataclasses.dataclass
+class Result:
+    """What one case gave: seconds per call by round, and how far the answers are apart."""
+
+    case: Case
+    rounds: dict[Key, list[float]] = dataclasses.field(default_factory=dict)
+    apart: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    def ratio(self, a: Key, b: Key) -> np.ndarray | None:
+        """Quartiles (25, 50, 75 %) over the rounds of a's time divided by b's."""
+        if a not in self.rounds or b not in self.rounds:
+            return None
+        return np.percentile(np.divide(self.rounds[a], self.rounds[b]), [25, 50, 75])
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """`ours` takes at most `limit` times as long as `theirs`."""
+
+    sizes: tuple[int, ...]
+    ours: str
+    theirs: Key
+    limit: float
+
+
+OWN = ("hesscore", "gradient")
+JAX = ("jax", "gradient")
+MONTE_CARLO = ("torch", "backpack ggn_mc")
+TARGETS = [
+    Target(BIG, "gradient", ("torch", "gradient"), 0.85),
+    Target(BIG, "gradient", JAX, 0.75),
+    Target(BIG, "hesscale", OWN, 1.75),
+    Target(BIG, "hesscale", MONTE_CARLO, 0.40),
+    Target(SMALL, "hesscale", MONTE_CARLO, 0.25),
+    Target(SMALL, "hesscale", JAX, 1.00),
+    *(
+        Target(sizes, row, theirs, limit)
+        for sizes in (BIG, SMALL)
+        for row, theirs, limit in (
+            ("ggnvp", OWN, 1.3),
+            ("hvp", OWN, 2.0),
+            ("cg50", ("jax", "cg50"), 0.6),
+        )
+    ),
+]
+IMPORT_LIMIT = 0.030  # seconds beyond NumPy
+LABELS = {
+    "gradient": "loss + gradient",
+    "hesscale": "loss + gradient + HesScale",
+    "hesscale_gn": "loss + gradient + HesScale-GN",
+    "bl89": "loss + gradient + BL89",
+    "ggn": "loss + gradient + GGN diagonal",
+    "ggn_mc": "loss + gradient + GGN-MC diagonal",
+    "backpack ggn_mc": "loss + gradient + GGN-MC diagonal",
+    "backpack ggn": "loss + gradient + GGN diagonal",
+    "backpack hessian": "loss + gradient + Hessian diagonal",
+    "hvp": "Hessian-vector product",
+    "ggnvp": "GGN-vector product, linearised once",
+    "cg50": "50 CG iterations on the GGN",
+}
+
+
+def title(key: Key) -> str:
+    side, row = key
+    return (
+        "BackPACK"
+        if row.startswith("backpack")
+        else {"torch": "PyTorch", "jax": "JAX"}.get(side, side)
+    )
+
+
+def print_times(result: Result) -> None:
+    print(f"\n{result.case.name}: milliseconds, median of the rounds (quartiles)")
+    for key, rounds in sorted(result.rounds.items(), key=lambda item: LABELS[item[0][1]]):
+        low, mid, high = 1e3 * np.percentile(rounds, [25, 50, 75])
+        print(f"  {LABELS[key[1]]:38}{title(key):10}{mid:9.3f}  ({low:.3f} .. {high:.3f})")
+
+
+def verdicts(results: list[Result]) -> list[dict]:
+    """Every target against what was measured."""
+    found = []
+    for result in results:
+        for target in TARGETS:
+            key = ("hesscore", target.ours)
+            ratio = result.ratio(key, target.theirs)
+            if target.sizes != result.case.sizes or ratio is None:
+                continue
+            found.append(
+                {
+                    "case": result.case.name,
+                    "ours": LABELS[target.ours],
+                    "theirs": f"{title(target.theirs)} {LABELS[target.theirs[1]]}",
+                    "ratio": round(ratio[1], 3),
+                    "quartiles": [round(ratio[0], 3), round(ratio[2], 3)],
+                    "limit": target.limit,
+                    "met": bool(ratio[1] <= target.limit),
+                }
+            )
+    return found
+
+
+def print_verdicts(found: list[dict]) -> None:
+    if found:
+        print("\nTime of ours divided by theirs, in the same round")
+    for v in found:
+        low, high = v["quartiles"]
+        print(
+            f"  {v['case']:28}{v['ours']:37}/ {v['theirs']:42}{v['ratio']:6.2f} "
+            f"({low:.2f} .. {high:.2f})  target {v['limit']:.2f}  {'met' if v['met'] else 'MISSED'}"
+        )
+
+
+def save(folder: Path, results: list[Result], found: list[dict], about: dict) -> Path:
+    """Writes bench/results/peers-DATE-COMMIT.json and returns its path."""
+    about = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": git("rev-parse", "--short", "HEAD"),
+        "modified": bool(git("status", "--porcelain", "--untracked-files=no")),
+        "processor": processor(),
+        "processors": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    } | about
+    rows = [
+        {
+            "case": r.case.name,
+            "side": title(key),
+            "row": LABELS[key[1]],
+            "median_ms": round(1e3 * float(np.median(t)), 4),
+            "quartiles_ms": [round(1e3 * float(q), 4) for q in np.percentile(t, [25, 75])],
+            "rounds": len(t),
+        }
+        for r in results
+        for key, t in r.rounds.items()
+    ]
+    apart = [
+        {"case": r.case.name, "what": k, "relative_difference": v}
+        for r in results
+        for k, v in r.apart.items()
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"peers-{about['date'][:10]}-{about['commit']}.json"
+    path.write_text(
+        json.dumps(about | {"times": rows, "ratios": found, "agreement": apart}, indent=1) + "\n"
+    )
+    return path
+
+
+def git(*command: str) -> str:
+    done = subprocess.run(
+        ["git", *command], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
+    )
+    return done.stdout.strip()
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((s.split(":", 1)[1].strip() for s in lines if s.startswith("model name")), "")
