@@ -27,7 +27,7 @@ struct Variant {
   }
 
 const Variant kVariants[] = {
-#if defined(__x86_64__)
+#if defined(HC_HAVE_X86_ISA)
     HC_VARIANT(avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                            __builtin_cpu_supports("avx512cd") &&
                            __builtin_cpu_supports("avx512dq") &&

@@ -1,10 +1,10 @@
 // The element-wise activations: each states f, f' and f'' at a point, and every pass follows.
 //
-// A new one is a struct here and a line in HC_ACTIVATIONS. Formulas are free of branches (loops over
-// them vectorise), stay finite for |x| <= 1e4 wherever f does, and pass NaN on. At a kink f' is that
-// of the outer piece: 0 for relu (at 0), relu6, hardtanh and hardsigmoid (at both ends), alpha for
-// leaky_relu, 0 and 1 for hardswish; ELU and its kin take the exponential side at 0. Where a second
-// derivative jumps it is the outer piece's too.
+// A new one is a struct here and a line in HC_ACTIVATIONS. Formulas are free of branches (loops
+// over them vectorise), stay finite for |x| <= 1e4 wherever f does, and pass NaN on. At a kink f'
+// is that of the outer piece: 0 for relu (at 0), relu6, hardtanh and hardsigmoid (at both ends),
+// alpha for leaky_relu, 0 and 1 for hardswish; ELU and its kin take the exponential side at 0.
+// Where a second derivative jumps it is the outer piece's too.
 #pragma once
 
 #include <cstdint>

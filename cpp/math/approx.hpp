@@ -127,7 +127,8 @@ HC_HD float tanh(float x) {
   const float p =
       polynomial(z, -0.333332807f, 0.133314416f, -0.0537397154f, 0.020639088f, -0.00570498733f);
   const float near = p * (z * x) + x;
-  const float far = std::copysign(1.f - 2.f / (exp(2.f * std::fabs(x)) + 1.f), x);
+  const float e = exp(-std::fabs(2 * x)), r = 1 / (1 + e);
+  const float far = std::copysign(1.f - 2.f * (e * r), x);
   return std::fabs(x) < 0.625f ? near : far;
 }
 HC_HD double tanh(double x) { return std::tanh(x); }
