@@ -1,0 +1,98 @@
+// Packing: panels of V and tiles of S copied into the order the micro-kernels read them, padded
+// with zeros, squared on the way where squares are wanted.
+#pragma once
+
+#include "cpu/isa/tile.hpp"
+
+namespace hesscore::cpu::HC_ISA {
+
+enum class Take { plain, squares, both };  // both: the squares follow `apart` numbers later
+
+template <Take take, class T>
+HC_INLINE void put(T* out, std::int64_t apart, Vec<T> x) {
+  if constexpr (take == Take::squares) {
+    store(out, x * x);
+  } else {
+    store(out, x);
+    if constexpr (take == Take::both) store(out + apart, x * x);
+  }
+}
+
+// A panel (k, vectors * kLanes) of a matrix whose columns are contiguous.
+template <Take take, class T>
+void pack_columns(const T* v, std::int64_t stride, std::int64_t k, std::int64_t columns,
+                  int vectors, T* out, std::int64_t apart) {
+  const int full = static_cast<int>(columns / kLanes<T>);
+  const int rest = static_cast<int>(columns % kLanes<T>);
+  for (std::int64_t p = 0; p < k; ++p, v += stride, out += vectors * kLanes<T>) {
+    for (int j = 0; j < full; ++j) {
+      put<take>(out + j * kLanes<T>, apart, load(v + j * kLanes<T>));
+    }
+    if (rest > 0) {
+      put<take>(out + full * kLanes<T>, apart, load_partial(v + full * kLanes<T>, rest));
+    }
+  }
+}
+
+// Registers <- `rows` rows of n numbers, `stride` apart, transposed.
+template <int Rows, class T>
+HC_INLINE void load_transposed(const T* x, std::int64_t stride, int rows, std::int64_t n,
+                               Vec<T> (&r)[Rows]) {
+  if (rows == Rows && n >= kLanes<T>) {
+    HC_UNROLL for (int i = 0; i < Rows; ++i) r[i] = load(x + i * stride);
+  } else {
+    const int length = static_cast<int>(n < kLanes<T> ? n : kLanes<T>);
+    HC_UNROLL for (int i = 0; i < Rows; ++i) {
+      r[i] = i < rows ? load_partial(x + i * stride, length) : Vec<T>{};
+    }
+  }
+  transpose(r);
+}
+
+// The same panel of a matrix whose columns lie `stride` apart and are contiguous along k.
+template <Take take, class T>
+void pack_transposed(const T* v, std::int64_t stride, std::int64_t k, std::int64_t columns,
+                     int vectors, T* out, std::int64_t apart) {
+  for (int j = 0; j < vectors; ++j, columns -= kLanes<T>) {
+    const int present = static_cast<int>(columns < kLanes<T> ? columns : kLanes<T>);
+    for (std::int64_t p = 0; p < k; p += kLanes<T>) {
+      Vec<T> r[kLanes<T>];
+      load_transposed(v + j * kLanes<T> * stride + p, stride, present, k - p, r);
+      T* to = out + (p * vectors + j) * kLanes<T>;
+      const std::int64_t count = k - p;
+      HC_UNROLL for (int i = 0; i < kLanes<T>; ++i) {
+        if (i < count) put<take>(to + i * vectors * kLanes<T>, apart, r[i]);
+      }
+    }
+  }
+}
+
+// A tile (k, kTileRows) of S; k is rounded up to whole vectors.
+template <bool squares, class T>
+void pack_rows(const T* s, std::int64_t stride, std::int64_t k, int rows, T* out) {
+  for (std::int64_t p = 0; p < k; p += kLanes<T>) {
+    Vec<T> r[kTileRows];
+    load_transposed(s + p, stride, rows, k - p, r);
+    HC_UNROLL for (int i = 0; i < kTileRows; ++i) {
+      store(out + p * kTileRows + i * kLanes<T>, squares ? r[i] * r[i] : r[i]);
+    }
+  }
+}
+
+// The same of an S contiguous along its rows: scale * the sum over `reps` stacked S or S^2.
+template <bool squares, class T>
+void pack_rows_folded(const T* s, std::int64_t stride, std::int64_t k, int rows, std::int64_t reps,
+                      std::int64_t s_rep, T scale, T* out) {
+  for (std::int64_t p = 0; p < k; ++p, s += stride, out += kTileRows) {
+    for (int i = 0; i < kTileRows; ++i) out[i] = 0;
+    for (std::int64_t r = 0; r < reps; ++r) {
+      for (int i = 0; i < rows; ++i) {
+        const T x = s[r * s_rep + i];
+        out[i] += squares ? x * x : x;
+      }
+    }
+    for (int i = 0; i < kTileRows; ++i) out[i] *= scale;
+  }
+}
+
+}  // namespace hesscore::cpu::HC_ISA

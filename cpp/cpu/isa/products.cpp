@@ -1,0 +1,161 @@
+// Products, dual products and grouped squares as instances of one packed, register-tiled product.
+#include "backend/kernels.hpp"
+#include "cpu/isa/blocks.hpp"
+#include "cpu/isa/register.hpp"
+
+namespace hesscore::cpu::HC_ISA {
+namespace {
+
+template <class T>
+const T* pointer(const In& x) {
+  return static_cast<const T*>(x.ptr);
+}
+template <class T>
+T* pointer(const Out& x) {
+  return static_cast<T*>(x.ptr);
+}
+
+// C = op(A) op(B) with the rows of op(B) as vectors ...
+template <class T>
+Problem<T> by_columns(const kernels::Product::Args& a) {
+  Problem<T> p;
+  p.s = pointer<T>(a.a);
+  p.s_layout = a.trans_a ? Layout::along_rows : Layout::along_k;
+  p.s_stride = a.trans_a ? a.m : a.k;
+  p.s_batch = a.stride_a;
+  p.square_s = a.square_a;
+  p.v = pointer<T>(a.b);
+  p.v_along_k = a.trans_b;
+  p.v_stride = a.trans_b ? a.k : a.n;
+  p.v_batch = a.stride_b;
+  p.square_v = a.square_b;
+  p.rows = a.m;
+  p.columns = a.n;
+  return p;
+}
+
+// ... or C' = op(B)' op(A)' with the columns of op(A) as vectors.
+template <class T>
+Problem<T> by_rows(const kernels::Product::Args& a) {
+  Problem<T> p;
+  p.s = pointer<T>(a.b);
+  p.s_layout = a.trans_b ? Layout::along_k : Layout::along_rows;
+  p.s_stride = a.trans_b ? a.k : a.n;
+  p.s_batch = a.stride_b;
+  p.square_s = a.square_b;
+  p.v = pointer<T>(a.a);
+  p.v_along_k = !a.trans_a;
+  p.v_stride = a.trans_a ? a.m : a.k;
+  p.v_batch = a.stride_a;
+  p.square_v = a.square_a;
+  p.rows = a.n;
+  p.columns = a.m;
+  p.transposed = true;
+  return p;
+}
+
+// In sixteenths of a vector multiplication: the multiplications with their padding, the packing of
+// V, and the transposing of C.
+template <class T>
+std::int64_t cost(const Problem<T>& p, std::int64_t k) {
+  const std::int64_t padded = (p.columns + kLanes<T> - 1) / kLanes<T>;
+  return padded *
+         (16 * k * p.rows + (p.v_along_k ? 96 : 64) * k + (p.transposed ? 48 * p.rows : 0));
+}
+
+// A batch that shares B and B's bias and is stacked in A and C is one product with more rows.
+bool stacked(const kernels::Product::Args& a) {
+  return a.batch > 1 && !a.trans_a && a.stride_b == 0 && a.stride_bias == 0 &&
+         a.stride_a == a.m * a.k && a.stride_c == a.m * a.n;
+}
+
+template <class T>
+void product(void*, const kernels::Product::Args& args) {
+  kernels::Product::Args a = args;
+  if (stacked(a)) {
+    a.m *= a.batch;
+    a.batch = 1;
+  }
+  Problem<T> p = by_columns<T>(a);
+  const Problem<T> q = by_rows<T>(a);
+  if (cost(q, a.k) < cost(p, a.k)) p = q;
+  p.k = a.k;
+  p.c = pointer<T>(a.c);
+  p.c_stride = a.n;
+  p.add = a.c.accumulate;
+  p.bias = pointer<T>(a.bias);
+  p.batch = a.batch;
+  p.c_batch = a.stride_c;
+  p.bias_batch = a.stride_bias;
+  Blocks<T>(p).run();
+}
+
+template <class T>
+void dual_product(void*, const kernels::DualProduct::Args& a) {
+  Problem<T> p;
+  p.s = pointer<T>(a.a1);
+  p.s2 = pointer<T>(a.a2);
+  p.s_layout = a.trans_a ? Layout::along_rows : Layout::along_k;
+  p.s_stride = a.trans_a ? a.m : a.k;
+  p.v = pointer<T>(a.b);
+  p.v_stride = a.n;
+  p.c = pointer<T>(a.c1);
+  p.c2 = pointer<T>(a.c2);
+  p.c_stride = a.n;
+  p.add = a.c1.accumulate;
+  p.add2 = a.c2.accumulate;
+  p.rows = a.m;
+  p.columns = a.n;
+  p.k = a.k;
+  Blocks<T>(p).run();
+}
+
+// With one position a group's square is a product of squares: sum_g a_g^2 (b_g^2)', in which the
+// stacked a that share a b are added up first.
+template <class T>
+void grouped_square(const kernels::GroupedSquare::Args& a, std::int64_t first, std::int64_t shared,
+                    std::int64_t reps, bool add) {
+  Problem<T> p;
+  p.s = pointer<T>(a.a) + first * a.positions * a.m;
+  p.s_layout = Layout::along_rows;
+  p.s_stride = a.m;
+  p.v = pointer<T>(a.b);
+  p.v_stride = a.n;
+  p.c = pointer<T>(a.c);
+  p.c_stride = a.n;
+  p.add = add;
+  p.rows = a.m;
+  p.columns = a.n;
+  p.k = shared * a.positions;
+  p.reps = reps;
+  p.s_rep = p.k * a.m;
+  p.scale = static_cast<T>(a.scale);
+  p.square_s = p.square_v = a.positions == 1;
+  p.positions = a.positions == 1 ? 0 : a.positions;
+  Blocks<T>(p).run();
+}
+
+template <class T>
+void grouped_square(void*, const kernels::GroupedSquare::Args& a) {
+  const std::int64_t reps = a.groups / a.groups_b, rest = a.groups % a.groups_b;
+  if (reps > 0) grouped_square<T>(a, 0, a.groups_b, reps, a.c.accumulate);
+  if (rest > 0) {
+    grouped_square<T>(a, reps * a.groups_b, rest, 1, a.c.accumulate || reps > 0);
+  }
+}
+
+template <class T>
+void add_products(KernelTable& table, DType dtype) {
+  table.add<kernels::Product>(dtype, &product<T>);
+  table.add<kernels::DualProduct>(dtype, &dual_product<T>);
+  table.add<kernels::GroupedSquare>(dtype, &grouped_square<T>);
+}
+
+}  // namespace
+
+void register_products(KernelTable& table) {
+  add_products<float>(table, DType::f32);
+  add_products<double>(table, DType::f64);
+}
+
+}  // namespace hesscore::cpu::HC_ISA
