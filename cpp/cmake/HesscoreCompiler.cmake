@@ -18,10 +18,10 @@ endif()
 # -fno-math-errno and -fno-trapping-math change no number; without them loops with branches or square
 # roots do not become vector code.
 add_library(hesscore_flags INTERFACE)
-target_compile_options(hesscore_flags INTERFACE
+target_compile_options(hesscore_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:
   -Wall -Wextra -Wpedantic -Wshadow -Wno-missing-field-initializers -Wno-cast-function-type
-  $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict> $<$<BOOL:${HESSCORE_WERROR}>:-Werror>
-  $<$<CONFIG:Release>:-O3> -fno-math-errno -fno-trapping-math)
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> $<$<BOOL:${HESSCORE_WERROR}>:-Werror>
+  -fno-math-errno -fno-trapping-math>)
 if(HESSCORE_SANITIZE)
   target_compile_options(hesscore_flags INTERFACE
     -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)

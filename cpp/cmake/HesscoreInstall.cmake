@@ -22,6 +22,11 @@ set_target_properties(hesscore PROPERTIES INSTALL_RPATH "${HESSCORE_LAPACK_RPATH
 install(TARGETS hesscore EXPORT hesscoreTargets
         LIBRARY DESTINATION ${_lib} COMPONENT ${_component}
         NAMELINK_COMPONENT ${_component})
+if(TARGET hesscore_cuda)
+  set_target_properties(hesscore_cuda PROPERTIES
+    INSTALL_RPATH "$ORIGIN;$ORIGIN/../nvidia/cu13/lib")
+  install(TARGETS hesscore_cuda LIBRARY DESTINATION ${_lib} COMPONENT ${_component})
+endif()
 install(DIRECTORY cpp/include/hesscore DESTINATION ${_include} COMPONENT ${_component})
 install(EXPORT hesscoreTargets NAMESPACE hesscore:: DESTINATION ${_cmake} COMPONENT ${_component})
 

@@ -1,0 +1,56 @@
+# The CUDA plugin, libhesscore_cuda.so: built when nvcc and the CUDA run-time are found, in an
+# installed toolkit or among the nvidia-* packages of the Python that builds.
+if(HESSCORE_CUDA STREQUAL "OFF")
+  return()
+endif()
+
+# An nvcc on the PATH may be a script: the toolkit is where it says it is.
+if(NOT CMAKE_CUDA_COMPILER)
+  find_program(HESSCORE_NVCC nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH PATH_SUFFIXES bin)
+  mark_as_advanced(HESSCORE_NVCC)
+  if(HESSCORE_NVCC)
+    execute_process(COMMAND ${HESSCORE_NVCC} --dryrun -x cu -E /dev/null
+                    OUTPUT_QUIET ERROR_VARIABLE _dryrun)
+    if(_dryrun MATCHES "TOP=([^\n]+)")
+      file(REAL_PATH ${CMAKE_MATCH_1} _toolkit)
+    endif()
+  endif()
+  if(Python_FOUND)
+    execute_process(COMMAND ${Python_EXECUTABLE} ${PROJECT_SOURCE_DIR}/cuda/stage_cuda.py
+                            ${PROJECT_BINARY_DIR}/cuda-root ${_toolkit}
+                    OUTPUT_VARIABLE _staged OUTPUT_STRIP_TRAILING_WHITESPACE)
+  endif()
+  if(_staged)
+    set(ENV{CUDACXX} ${_staged}/bin/nvcc)
+    set(CUDAToolkit_ROOT ${_staged} CACHE PATH "CUDA toolkit")
+    include(CheckLanguage)
+    check_language(CUDA)
+  endif()
+endif()
+
+if(CMAKE_CUDA_COMPILER)
+  if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)  # Ampere, Hopper, and what comes after them
+    set(CMAKE_CUDA_ARCHITECTURES 80-real 90 CACHE STRING "CUDA architectures")
+  endif()
+  enable_language(CUDA)
+  find_package(CUDAToolkit 13.0)
+endif()
+if(NOT CUDAToolkit_FOUND)
+  if(HESSCORE_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "HESSCORE_CUDA=ON, but there is no CUDA toolkit 13.x. Install one, or the "
+      "packages: pip install 'cuda-toolkit[nvcc,cccl,cudart]==13.0.3'")
+  endif()
+  message(STATUS "hesscore: CUDA plugin: no toolkit, not built")
+  return()
+endif()
+message(STATUS "hesscore: CUDA plugin: with CUDA ${CUDAToolkit_VERSION}")
+
+file(GLOB _sources CONFIGURE_DEPENDS cuda/*.cu cuda/*.cpp)
+add_library(hesscore_cuda MODULE ${_sources})
+target_link_libraries(hesscore_cuda PRIVATE
+  hesscore hesscore_headers hesscore_flags CUDA::cudart_static)
+target_compile_options(hesscore_cuda PRIVATE
+  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra $<$<BOOL:${HESSCORE_WERROR}>:-Werror=all-warnings>>)
+set_target_properties(hesscore_cuda PROPERTIES
+  CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static
+  CUDA_VISIBILITY_PRESET hidden)
