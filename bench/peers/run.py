@@ -85,7 +85,10 @@ def compare(sides: list[Side], case, chosen: argparse.Namespace) -> report.Resul
 
 def import_seconds(rounds: int = 11) -> float:
     """Median time of `import hesscore` in a process that has imported NumPy already."""
-    code = "import time as t, numpy; s = t.perf_counter(); import hesscore; print(t.perf_counter() - s)"
+    code = (
+        "from time import perf_counter as now; import numpy; start = now(); import hesscore;"
+        "print(now() - start)"
+    )
     runs = [subprocess.check_output([sys.executable, "-c", code], text=True) for _ in range(rounds)]
     return float(np.median([float(run) for run in runs]))
 

@@ -1,0 +1,242 @@
+"""Small, well-known data sets as NumPy arrays. Nothing is downloaded and nothing is unpickled.
+
+Images are float32 in [0, 1] of shape ``(N, C, H, W)``; labels are int64 of shape ``(N,)``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _readers
+from ._extras import MissingExtraError, require
+from ._readers import DatasetError
+
+__all__ = [
+    "Dataset",
+    "DatasetError",
+    "MissingExtraError",
+    "Text",
+    "cifar10",
+    "digits",
+    "fashion_mnist",
+    "mnist",
+    "tinyshakespeare",
+]
+
+PathLike = str | os.PathLike[str] | None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images and labels, split into a training and a test part.
+
+    Attributes
+    ----------
+    name : str
+    x_train, x_test : float32, (N, C, H, W)
+        Pixels in [0, 1].
+    y_train, y_test : int64, (N,)
+        Classes, counted from 0.
+    """
+
+    name: str
+    x_train: NDArray[np.float32]
+    y_train: NDArray[np.int64]
+    x_test: NDArray[np.float32]
+    y_test: NDArray[np.int64]
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one image, as ``hc.Objective`` takes it."""
+        return self.x_train.shape[1:]
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return int(self.y_train.max()) + 1
+
+    def head(self, count: int) -> Dataset:
+        """Return the same data with only the first `count` training samples."""
+        return replace(self, x_train=self.x_train[:count], y_train=self.y_train[:count])
+
+    def __repr__(self) -> str:
+        return (
+            f"Dataset({self.name!r}, {len(self.x_train)} training and {len(self.x_test)} test "
+            f"images of shape {self.input_shape})"
+        )
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text as numbers of its characters, split into a training and a test part.
+
+    Attributes
+    ----------
+    name : str
+    alphabet : str
+        Every character that occurs, sorted; number k stands for ``alphabet[k]``.
+    train, test : int64, (N,)
+    """
+
+    name: str
+    alphabet: str
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+    def decode(self, numbers: NDArray[np.integer]) -> str:
+        """Return the text that the numbers stand for."""
+        return "".join(self.alphabet[k] for k in numbers)
+
+
+def digits() -> Dataset:
+    """Load the digits of 8 x 8 pixels that come with scikit-learn: 1438 to train, 359 to test.
+
+    Every fifth sample is in the test part.
+
+    Raises
+    ------
+    MissingExtraError
+        When scikit-learn is not installed.
+
+    References
+    ----------
+    E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI, 1998.
+
+    Examples
+    --------
+    >>> import hesscore as hc
+    >>> hc.datasets.digits()
+    Dataset('digits', 1438 training and 359 test images of shape (1, 8, 8))
+    """
+    pixels, labels = require("sklearn.datasets").load_digits(return_X_y=True)
+    x = (pixels / 16).astype(np.float32).reshape(-1, 1, 8, 8)
+    y = labels.astype(np.int64)
+    test = np.arange(len(y)) % 5 == 4
+    return Dataset("digits", x[~test], y[~test], x[test], y[test])
+
+
+def mnist(path: PathLike = None) -> Dataset:
+    """Load MNIST: handwritten digits, 28 x 28 pixels, 60000 to train and 10000 to test.
+
+    Parameters
+    ----------
+    path : path
+        A NumPy archive with ``x_train, y_train, x_test, y_test`` (uint8), a folder with the four
+        IDX files of the original distribution, ``.gz`` or not, or one of those files.
+
+    Raises
+    ------
+    DatasetError
+        When there is nothing at `path` or it is not such a file.
+    """
+    return _idx_or_npz("mnist", path)
+
+
+def fashion_mnist(path: PathLike = None) -> Dataset:
+    """Load Fashion-MNIST: clothes, 28 x 28 pixels, in the same formats as `mnist`.
+
+    Raises
+    ------
+    DatasetError
+        When there is nothing at `path` or it is not such a file.
+    """
+    return _idx_or_npz("fashion_mnist", path)
+
+
+def cifar10(path: PathLike = None) -> Dataset:
+    """Load CIFAR-10: photographs of ten kinds of things, 32 x 32 pixels in three colours.
+
+    Parameters
+    ----------
+    path : path
+        A NumPy archive with ``x_train, y_train, x_test, y_test`` (uint8; images with the colours
+        first or last), or the folder of the binary version (``data_batch_1.bin``, ...).
+
+    Raises
+    ------
+    DatasetError
+        When there is nothing at `path` or it is not such a file.
+    """
+    source = "CIFAR-10's binary version, or an .npz archive of it,"
+    found = _readers.existing(path, "cifar10", source)
+    if found.is_dir():
+        return _images("cifar10", found, _readers.cifar_binary(found), (3, 32, 32))
+    arrays = _readers.npz(found, _KEYS)
+    for k in (0, 2):
+        if arrays[k].ndim == 4 and arrays[k].shape[3] == 3:
+            arrays[k] = arrays[k].transpose(0, 3, 1, 2)
+    return _images("cifar10", found, arrays, (3, 32, 32))
+
+
+def tinyshakespeare(path: PathLike = None) -> Text:
+    """Load a megabyte of Shakespeare's plays; the last tenth is the test part.
+
+    Parameters
+    ----------
+    path : path
+        A plain text file in UTF-8.
+
+    Raises
+    ------
+    DatasetError
+        When there is nothing at `path`, or it is empty or not UTF-8.
+    """
+    found = _readers.existing(path, "tinyshakespeare", "the text file tinyshakespeare.txt")
+    try:
+        text = found.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{found} is not a readable UTF-8 text: {error}") from error
+    if not text:
+        raise DatasetError(f"{found} is empty")
+    alphabet, numbers = np.unique(np.array(list(text)), return_inverse=True)
+    numbers = numbers.astype(np.int64)
+    split = len(numbers) * 9 // 10
+    return Text("tinyshakespeare", "".join(alphabet), numbers[:split], numbers[split:])
+
+
+_KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+def _idx_or_npz(name: str, path: PathLike) -> Dataset:
+    source = f"{name}.npz or the four IDX files (train-images-idx3-ubyte.gz, ...)"
+    found = _readers.existing(path, name, source)
+    if found.is_dir():
+        arrays = _readers.idx_folder(found)
+    elif "ubyte" in found.name:
+        arrays = _readers.idx_folder(found.parent)
+    else:
+        arrays = _readers.npz(found, _KEYS)
+    for k in (0, 2):
+        if arrays[k].ndim == 3:
+            arrays[k] = arrays[k][:, None]
+    return _images(name, found, arrays, (1, 28, 28))
+
+
+def _images(name: str, path: Path, arrays: list[NDArray], shape: tuple[int, ...]) -> Dataset:
+    """Check four arrays of bytes and scale the images to [0, 1]."""
+    for key, array in zip(_KEYS, arrays, strict=True):
+        want = shape if key.startswith("x") else ()
+        if array.dtype.kind not in "iu" or array.shape[1:] != want or not len(array):
+            raise DatasetError(
+                f"{path}: {key} should be integers of shape {('N', *want)}, "
+                f"got {array.dtype} of shape {array.shape}"
+            )
+        if array.min() < 0 or array.max() > (255 if want else 9):
+            raise DatasetError(f"{path}: {key} has values outside 0..{255 if want else 9}")
+    x_train, y_train, x_test, y_test = arrays
+    for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
+        if len(x) != len(y):
+            raise DatasetError(f"{path}: {len(x)} images but {len(y)} labels in {part}")
+    scale = np.float32(1 / 255)
+    return Dataset(
+        name,
+        np.multiply(x_train, scale, dtype=np.float32, order="C"),
+        y_train.astype(np.int64),
+        np.multiply(x_test, scale, dtype=np.float32, order="C"),
+        y_test.astype(np.int64),
+    )
