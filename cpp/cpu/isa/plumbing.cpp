@@ -1,0 +1,204 @@
+// Copies, products and sums of arrays, random signs and masks.
+#include "cpu/isa/reduce.hpp"
+#include "math/rng.hpp"
+
+namespace hesscore::cpu::HC_ISA {
+namespace {
+
+template <class T>
+void fill(void*, const kernels::Fill::Args& a) {
+  const T value = static_cast<T>(a.value);
+  for_blocks(a.n, 1, [&](std::int64_t i, std::int64_t n) {
+    store(a.y.as<T>() + i, n, a.y.accumulate, [&](std::int64_t) { return value; });
+  });
+}
+
+template <class T>
+void copy(void*, const kernels::Copy::Args& a) {
+  const T* x = a.x.as<T>();
+  T* y = a.y.as<T>();
+  const T scale = static_cast<T>(a.scale);
+  const bool dense = a.stride_x == a.inner && a.stride_y == a.inner;
+  const std::int64_t outer = dense ? 1 : a.outer, inner = dense ? a.outer * a.inner : a.inner;
+  const auto piece = [&](std::int64_t o, std::int64_t i, std::int64_t n) {
+    const T* from = x + o * a.stride_x + i;
+    store(y + o * a.stride_y + i, n, a.y.accumulate,
+          [&](std::int64_t k) { return scale * from[k]; });
+  };
+  if (inner >= kGrain) {
+    for (std::int64_t o = 0; o < outer; ++o) {
+      for_blocks(inner, 1, [&](std::int64_t i, std::int64_t n) { piece(o, i, n); });
+    }
+  } else if (inner > 0) {
+    parallel_chunks(outer, kGrain / inner, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t o = begin; o < end; ++o) piece(o, 0, inner);
+    });
+  }
+}
+
+template <class T>
+void multiply(void*, const kernels::Multiply::Args& a) {
+  const std::int64_t step_a = a.rep_a ? a.n : 0, step_b = a.rep_b ? a.n : 0;
+  for_blocks(a.n, a.reps, [&](std::int64_t i, std::int64_t n) {
+    for (std::int64_t r = 0; r < a.reps; ++r) {
+      const T *p = a.a.as<T>() + r * step_a + i, *q = a.b.as<T>() + r * step_b + i;
+      T* y = a.y.as<T>() + r * a.n + i;
+      if (a.square_b) {
+        store(y, n, a.y.accumulate, [&](std::int64_t k) { return p[k] * q[k] * q[k]; });
+      } else {
+        store(y, n, a.y.accumulate, [&](std::int64_t k) { return p[k] * q[k]; });
+      }
+    }
+  });
+}
+
+// y (+)= scale * sum_r a[r] * b[r]
+template <class T>
+void sum_of_products(const T* a, const T* b, Out y, std::int64_t n, std::int64_t reps, T scale) {
+  for_blocks(n, reps, [&](std::int64_t i, std::int64_t count) {
+    alignas(64) T sum[kBlock] = {};
+    for (std::int64_t r = 0; r < reps; ++r) {
+      const T *p = a + r * n + i, *q = b + r * n + i;
+      store(sum, count, true, [&](std::int64_t k) { return p[k] * q[k]; });
+    }
+    store(y.as<T>() + i, count, y.accumulate, [&](std::int64_t k) { return scale * sum[k]; });
+  });
+}
+
+template <class T>
+void square_sum(void*, const kernels::SquareSum::Args& a) {
+  sum_of_products(a.x.as<T>(), a.x.as<T>(), a.y, a.n, a.reps, static_cast<T>(a.scale));
+}
+
+template <class T>
+void multiply_sum(void*, const kernels::MultiplySum::Args& a) {
+  sum_of_products(a.a.as<T>(), a.b.as<T>(), a.y, a.n, a.reps, static_cast<T>(a.scale));
+}
+
+// sum[j] = sum_g (sum_t x[g, t, j])^(1 or 2) for `columns` <= kBlock columns of rows `stride` apart
+template <class T>
+void sum_groups(const T* x, std::int64_t groups, std::int64_t positions, std::int64_t columns,
+                std::int64_t stride, bool square, T* sum) {
+  store(sum, columns, false, [](std::int64_t) { return T(0); });
+  alignas(64) T row[kBlock];
+  for (std::int64_t g = 0; g < groups; ++g, x += positions * stride) {
+    if (!square) {
+      for (std::int64_t t = 0; t < positions; ++t) {
+        store(sum, columns, true, [&](std::int64_t j) { return x[t * stride + j]; });
+      }
+    } else if (positions == 1) {
+      store(sum, columns, true, [&](std::int64_t j) { return x[j] * x[j]; });
+    } else {
+      store(row, columns, false, [&](std::int64_t j) { return x[j]; });
+      for (std::int64_t t = 1; t < positions; ++t) {
+        store(row, columns, true, [&](std::int64_t j) { return x[t * stride + j]; });
+      }
+      store(sum, columns, true, [&](std::int64_t j) { return row[j] * row[j]; });
+    }
+  }
+}
+
+// Partial sums over `slices` of the groups, then their sum: a tall array is shared among threads.
+template <class T>
+void column_sum(void*, const kernels::ColumnSum::Args& a) {
+  const std::int64_t row = a.positions * a.columns, tall = 4 * kGrain / (row < 1 ? 1 : row) + 1;
+  const std::int64_t slices = (a.groups + tall - 1) / tall;
+  const std::int64_t stripes = (a.columns + kBlock - 1) / kBlock, sums = a.batch * a.columns;
+  T* partial = static_cast<T*>(scratch(9, slices * sums * std::int64_t{sizeof(T)}));
+  const std::int64_t work = row * (a.groups < tall ? a.groups : tall) / (stripes < 1 ? 1 : stripes);
+  const auto one = [&](std::int64_t task) {
+    const std::int64_t b = task / (slices * stripes), slice = task / stripes % slices;
+    const std::int64_t column = task % stripes * kBlock, first = slice * tall;
+    const std::int64_t columns = a.columns - column < kBlock ? a.columns - column : kBlock;
+    sum_groups(a.x.as<T>() + b * a.stride_x + first * row + column,
+               a.groups - first < tall ? a.groups - first : tall, a.positions, columns, a.columns,
+               a.square, partial + slice * sums + b * a.columns + column);
+  };
+  parallel_chunks(a.batch * slices * stripes, kGrain / (work < 1 ? 1 : work) + 1,
+                  [&](std::int64_t begin, std::int64_t end) {
+                    for (std::int64_t task = begin; task < end; ++task) one(task);
+                  });
+  for (std::int64_t s = 1; s < slices; ++s) {
+    store(partial, sums, true, [&](std::int64_t k) { return partial[s * sums + k]; });
+  }
+  for (std::int64_t b = 0; b < a.batch; ++b) {
+    const T* sum = partial + b * a.columns;
+    const T scale = static_cast<T>(a.scale), none = 0;
+    store(a.y.as<T>() + b * a.stride_y, a.columns, a.y.accumulate,
+          [&](std::int64_t k) { return slices > 0 ? scale * sum[k] : none; });
+  }
+}
+
+template <class T>
+void dropout(void*, const kernels::Dropout::Args& a) {
+  const auto* clock = a.clock.as<std::uint64_t>();
+  const std::uint64_t seed = clock[0], step = clock[1];
+  const math::DropoutRule<T> rule(a.p, a.square);
+  for_blocks(a.n, a.reps + 8, [&](std::int64_t i, std::int64_t n) {
+    alignas(64) std::uint32_t words[4][kBlock / 4];
+    alignas(64) T mask[kBlock];
+    for (std::int64_t k = 0; k < kBlock / 4; ++k) {
+      const math::Random r = math::dropout_words(seed, step, a.node, i / 4 + k);
+      words[0][k] = r.a, words[1][k] = r.b, words[2][k] = r.c, words[3][k] = r.d;
+    }
+    for (std::int64_t k = 0; k < kBlock; ++k) mask[k] = rule(words[k % 4][k / 4]);
+    for (std::int64_t r = 0; r < a.reps; ++r) {
+      const T* x = a.x.as<T>() + r * a.n + i;
+      store(a.y.as<T>() + r * a.n + i, n, a.y.accumulate,
+            [&](std::int64_t k) { return x[k] * mask[k]; });
+    }
+  });
+}
+
+template <class T>
+void rademacher(void*, const kernels::Rademacher::Args& a) {
+  const std::uint64_t seed = *a.clock.as<std::uint64_t>();
+  for_blocks(a.n, 1, [&](std::int64_t i, std::int64_t n) {
+    std::uint32_t words[kBlock / 32];
+    for (int k = 0; k < kBlock / 128; ++k) {
+      const auto counter = static_cast<std::uint64_t>(i / 128 + k);
+      const math::Random r = math::draw(math::Purpose::probe, seed, counter, a.stream);
+      words[4 * k] = r.a, words[4 * k + 1] = r.b, words[4 * k + 2] = r.c, words[4 * k + 3] = r.d;
+    }
+    store(a.y.as<T>() + i, n, a.y.accumulate, [&](std::int64_t k) {
+      return math::random_sign<T>(words[k / 32], static_cast<int>(k % 32));
+    });
+  });
+}
+
+template <class T>
+void row_project(void*, const kernels::RowProject::Args& a) {
+  const std::int64_t rep = a.rows * a.m, work = a.samples * a.reps * a.m;
+  parallel_chunks(a.rows, kGrain / (work < 1 ? 1 : work) + 1,
+                  [&](std::int64_t i, std::int64_t end) {
+                    for (std::int64_t r = 0; r < a.reps; ++r) {
+                      for (std::int64_t n = i; n < end; ++n) {
+                        const T* dz = a.dz.as<T>() + r * rep + n * a.m;
+                        T* out = a.out.as<T>() + r * rep + n * a.m;
+                        if (!a.out.accumulate)
+                          store(out, a.m, false, [](std::int64_t) { return T(0); });
+                        for (std::int64_t s = 0; s < a.samples; ++s) {
+                          const T* u = a.u.as<T>() + s * rep + n * a.m;
+                          const T along = dot<T>(u, dz, a.m);
+                          store(out, a.m, true, [&](std::int64_t k) { return u[k] * along; });
+                        }
+                      }
+                    }
+                  });
+}
+
+}  // namespace
+
+void register_plumbing(KernelTable& table) {
+  HC_ADD(table, Fill, fill);
+  HC_ADD(table, Copy, copy);
+  HC_ADD(table, Multiply, multiply);
+  HC_ADD(table, SquareSum, square_sum);
+  HC_ADD(table, MultiplySum, multiply_sum);
+  HC_ADD(table, ColumnSum, column_sum);
+  HC_ADD(table, Dropout, dropout);
+  HC_ADD(table, Rademacher, rademacher);
+  HC_ADD(table, RowProject, row_project);
+}
+
+}  // namespace hesscore::cpu::HC_ISA

@@ -1,0 +1,118 @@
+// The vector algebra of solvers, and the optimizers' updates.
+#include <cmath>
+
+#include "cpu/isa/reduce.hpp"
+#include "math/updates.hpp"
+
+namespace hesscore::cpu::HC_ISA {
+namespace {
+
+template <class T>
+void axpby(void*, const kernels::Axpby::Args& args) {
+  const T* x = args.x.as<T>();
+  T* y = args.y.as<T>();
+  const T a = static_cast<T>(args.a), b = static_cast<T>(args.b);
+  for_blocks(args.n, 1, [&](std::int64_t i, std::int64_t n) {
+    const T* in = x + i;
+    T* out = y + i;
+    if (b == 0) {  // y may hold anything
+      store(out, n, false, [&](std::int64_t k) { return a * in[k]; });
+    } else {
+      store(out, n, false, [&](std::int64_t k) { return a * in[k] + b * out[k]; });
+    }
+  });
+}
+
+template <class T>
+void dot_product(void*, const kernels::Dot::Args& a) {
+  const T *x = a.x.as<T>(), *y = a.y.as<T>();
+  *a.result = sum_chunks(a.n, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    return dot<double>(x + begin, y + begin, end - begin);
+  });
+}
+
+template <class T>
+void all_finite(void*, const kernels::AllFinite::Args& a) {
+  const T* x = a.x.as<T>();
+  const double bad = sum_chunks(a.n, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    T sum = 0;  // 0 x is 0 or NaN
+    T lanes[32] = {};
+    std::int64_t i = begin;
+    for (; i + 32 <= end; i += 32) {
+      for (int k = 0; k < 32; ++k) lanes[k] += x[i + k] * T(0);
+    }
+    for (; i < end; ++i) sum += x[i] * T(0);
+    for (const T lane : lanes) sum += lane;
+    return static_cast<double>(sum);
+  });
+  *a.result = bad == 0 ? 1 : 0;
+}
+
+template <class T>
+void power(void*, const kernels::Power::Args& a) {
+  const T* x = a.x.as<T>();
+  const T shift = static_cast<T>(a.shift), exponent = static_cast<T>(a.exponent);
+  for_blocks(a.n, 16, [&](std::int64_t i, std::int64_t n) {
+    store(a.y.as<T>() + i, n, a.y.accumulate,
+          [&](std::int64_t k) { return std::pow(std::fabs(x[i + k]) + shift, exponent); });
+  });
+}
+
+template <class T>
+void sgd(const kernels::Update::Args& a) {
+  const math::Sgd<T> rule(a.spec);
+  T *w = a.w.as<T>(), *m = a.m.as<T>();
+  const T* g = a.g.as<T>();
+  for_blocks(a.n, 1, [&](std::int64_t first, std::int64_t n) {
+    const std::int64_t end = first + n;
+    if (m == nullptr || a.spec.momentum == 0) {
+#pragma GCC ivdep
+      for (std::int64_t i = first; i < end; ++i) rule.step(w[i], g[i]);
+    } else {
+#pragma GCC ivdep
+      for (std::int64_t i = first; i < end; ++i) rule.step(w[i], m[i], g[i]);
+    }
+  });
+}
+
+template <class T, math::Root kRoot>
+void adam(const kernels::Update::Args& a) {
+  const math::Adam<T, kRoot> rule(a.spec);
+  T *w = a.w.as<T>(), *m = a.m.as<T>(), *u = a.u.as<T>();
+  const T *g = a.g.as<T>(), *d = a.d.as<T>();
+  for_blocks(a.n, 1, [&](std::int64_t first, std::int64_t n) {
+    const std::int64_t end = first + n;
+    if (d == nullptr) {
+#pragma GCC ivdep
+      for (std::int64_t i = first; i < end; ++i) rule.step(w[i], m[i], u[i], g[i], nullptr);
+    } else {
+#pragma GCC ivdep
+      for (std::int64_t i = first; i < end; ++i) rule.step(w[i], m[i], u[i], g[i], d + i);
+    }
+  });
+}
+
+template <class T>
+void update(void*, const kernels::Update::Args& a) {
+  if (a.spec.kind == math::UpdateKind::sgd) return sgd<T>(a);
+  switch (math::root_of(a.spec)) {
+    case math::Root::half:
+      return adam<T, math::Root::half>(a);
+    case math::Root::one:
+      return adam<T, math::Root::one>(a);
+    case math::Root::general:
+      return adam<T, math::Root::general>(a);
+  }
+}
+
+}  // namespace
+
+void register_vectors(KernelTable& table) {
+  HC_ADD(table, Axpby, axpby);
+  HC_ADD(table, Dot, dot_product);
+  HC_ADD(table, AllFinite, all_finite);
+  HC_ADD(table, Power, power);
+  HC_ADD(table, Update, update);
+}
+
+}  // namespace hesscore::cpu::HC_ISA

@@ -1,0 +1,77 @@
+// One optimizer update of one parameter. UpdateSpec says what the letters mean.
+#pragma once
+
+#include <cmath>
+
+#include "math/hd.hpp"
+#include "math/update_spec.hpp"
+
+namespace hesscore::math {
+
+template <class T>
+struct Sgd {
+  T lr, momentum, decay;
+  bool nesterov, first;
+
+  HC_HD explicit Sgd(const UpdateSpec& s)
+      : lr(static_cast<T>(s.lr)),
+        momentum(static_cast<T>(s.momentum)),
+        decay(static_cast<T>(s.decay)),
+        nesterov(s.nesterov),
+        first(s.first) {}
+
+  // without momentum
+  HC_HD void step(T& w, T g) const { w -= lr * (g + decay * w); }
+
+  HC_HD void step(T& w, T& m, T g) const {
+    const T slope = g + decay * w;
+    m = first ? slope : momentum * m + slope;
+    w -= lr * (nesterov ? slope + momentum * m : m);
+  }
+};
+
+// The exponent of u: loops over 1/2 and 1 need no power function.
+enum class Root { half, one, general };
+
+HC_HD double root_exponent(const UpdateSpec& s) { return s.abs_moment ? s.power : s.power / 2; }
+HC_HD Root root_of(const UpdateSpec& s) {
+  const double e = root_exponent(s);
+  return e == 0.5 ? Root::half : (e == 1 ? Root::one : Root::general);
+}
+
+template <class T, Root kRoot>
+struct Adam {
+  T lr, beta1, rest1, beta2, rest2, eps, shrink, l2, scale1, scale2, exponent;
+  bool abs_moment;
+
+  HC_HD explicit Adam(const UpdateSpec& s)
+      : lr(static_cast<T>(s.lr)),
+        beta1(static_cast<T>(s.beta1)),
+        rest1(static_cast<T>(1 - s.beta1)),
+        beta2(static_cast<T>(s.beta2)),
+        rest2(static_cast<T>(1 - s.beta2)),
+        eps(static_cast<T>(s.eps)),
+        shrink(static_cast<T>(s.decoupled ? 1 - s.lr * s.decay : 1)),
+        l2(static_cast<T>(s.decoupled ? 0 : s.decay)),
+        scale1(static_cast<T>(1 / s.correction1)),
+        scale2(static_cast<T>(1 / s.correction2)),
+        exponent(static_cast<T>(root_exponent(s))),
+        abs_moment(s.abs_moment) {}
+
+  // d == nullptr: the gradient, weight decay included
+  HC_HD void step(T& w, T& m, T& u, T g, const T* d) const {
+    const T slope = g + l2 * w, size = d != nullptr ? *d : slope;
+    m = beta1 * m + rest1 * slope;
+    u = beta2 * u + rest2 * (abs_moment ? std::fabs(size) : size * size);
+    w = shrink * w - lr * (m * scale1) / (root(u * scale2) + eps);
+  }
+
+ private:
+  HC_HD T root(T v) const {
+    if constexpr (kRoot == Root::half) return std::sqrt(v);
+    if constexpr (kRoot == Root::one) return v;
+    if constexpr (kRoot == Root::general) return std::pow(v, exponent);
+  }
+};
+
+}  // namespace hesscore::math
