@@ -1,0 +1,59 @@
+"""The C++ tests, and the library as a C++ program outside the project finds it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build" / "cpp"
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("cmake") and shutil.which("ninja") and shutil.which("c++")),
+    reason="needs cmake, ninja and a C++ compiler",
+)
+
+
+def run(*command: str | Path) -> str:
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def build() -> Path:
+    """The engine and its tests; warnings are errors where `CI` is set."""
+    werror = "ON" if os.environ.get("CI") else "OFF"
+    options = ["-DHESSCORE_CUDA=OFF", "-DHESSCORE_TESTS=ON", f"-DHESSCORE_WERROR={werror}"]
+    options += ["-DHESSCORE_BENCH=ON", f"-DPython_EXECUTABLE={sys.executable}"]
+    run("cmake", "-G", "Ninja", "-S", ROOT, "-B", BUILD, *options)
+    run("cmake", "--build", BUILD)
+    return BUILD
+
+
+def build_and_run_embed(folder: Path, cmake_dir: Path) -> str:
+    run("cmake", "-G", "Ninja", "-S", ROOT / "tests" / "embed", "-B", folder,
+        f"-Dhesscore_DIR={cmake_dir}", "-DCMAKE_BUILD_TYPE=Release")  # fmt: skip
+    run("cmake", "--build", folder)
+    return run(folder / "embed")
+
+
+@pytest.mark.xdist_group("cpp")
+def test_cpp_tests(build):
+    print(run("ctest", "--test-dir", build, "--output-on-failure"))
+
+
+@pytest.mark.xdist_group("cpp")
+def test_embedding_an_installed_library(build, tmp_path):
+    run("cmake", "--install", build, "--prefix", tmp_path / "prefix")
+    (config,) = (tmp_path / "prefix").rglob("hesscoreConfig.cmake")
+    assert "->" in build_and_run_embed(tmp_path / "build", config.parent)
+
+
+@pytest.mark.xdist_group("cpp")
+def test_embedding_the_python_package(tmp_path):
+    hesscore = pytest.importorskip("hesscore")
+    assert "->" in build_and_run_embed(tmp_path / "build", Path(hesscore.get_cmake_dir()))
