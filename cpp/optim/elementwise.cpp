@@ -1,0 +1,132 @@
+// A step of the element-wise methods: one evaluation, finite checks, one update kernel.
+#include "optim/elementwise.hpp"
+
+#include <cmath>
+#include <limits>
+
+#include "optim/options.hpp"
+
+namespace hesscore {
+namespace {
+
+// A fresh seed for each step (the finaliser of SplitMix64: Steele, Lea & Flood 2014).
+std::uint64_t step_seed(std::uint64_t seed, std::uint64_t step) {
+  std::uint64_t z = seed + (step + 1) * 0x9e3779b97f4a7c15u;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
+}
+
+class ElementwiseMethod final : public Optimizer::Impl {
+ public:
+  ElementwiseMethod(const Objective& f, Elementwise method)
+      : Impl(f),
+        method_(std::move(method)),
+        m_(keeps_m() ? &add_vector("m") : nullptr),
+        u_(keeps_u() ? &add_vector("u") : nullptr) {}
+
+ private:
+  bool keeps_u() const { return method_.spec.kind == math::UpdateKind::adam; }
+  bool keeps_m() const { return keeps_u() || method_.spec.momentum > 0; }
+
+  StepInfo attempt(const View& w, const Batch& batch, const Mode& mode) override;
+  void allocate_scratch() override;
+  void after_load() override;
+
+  math::UpdateSpec spec_at(const Mode& mode) const;
+  bool may_overflow(const math::UpdateSpec& spec, double norm_g, double norm_d) const;
+  void update(const math::UpdateSpec& spec, const View& w) const;
+  void guarded_update(const math::UpdateSpec& spec, const View& w, const Mode& mode);
+
+  // Moments of gradients up to this size have squares, sums and quotients far inside the range.
+  double moderate() const { return dtype_ == DType::f32 ? 1e18 : 1e153; }
+
+  const Elementwise method_;
+  Vector *m_, *u_;
+  Vector g_, d_;
+  bool guarded_ = false;        // moments may be immoderate
+  std::vector<Vector> backup_;  // of w and the moments, when guarded
+};
+
+void ElementwiseMethod::allocate_scratch() {
+  g_ = make_vector();
+  if (method_.diag) d_ = make_vector();
+  backup_.clear();
+}
+
+void ElementwiseMethod::after_load() {
+  guarded_ = (m_ != nullptr && algebra().norm(m_->data(), n_) > moderate()) ||
+             (u_ != nullptr && algebra().norm(u_->data(), n_) > moderate());
+}
+
+math::UpdateSpec ElementwiseMethod::spec_at(const Mode& mode) const {
+  math::UpdateSpec spec = method_.spec;
+  const auto t = static_cast<double>(mode.step + 1);
+  spec.lr = value_at("lr", method_.lr, mode.step);
+  spec.correction1 = 1 - std::pow(spec.beta1, t);
+  spec.correction2 = 1 - std::pow(spec.beta2, t);
+  spec.first = mode.step == 0;
+  return spec;
+}
+
+StepInfo ElementwiseMethod::attempt(const View& w, const Batch& batch, const Mode& mode) {
+  const math::UpdateSpec spec = spec_at(mode);
+  Outputs out{.grad = &g_};
+  if (method_.diag) {
+    out.diag = {{*method_.diag, &d_, method_.samples, step_seed(method_.seed, mode.step)}};
+  }
+  StepInfo info{.loss = f_.evaluate(w, batch, out, mode)};
+  require_finite(info.loss, mode);
+  const double norm_g = require_finite("gradient", g_, mode);
+  const double norm_d = method_.diag ? require_finite("curvature", d_, mode) : 0;
+  guarded_ = guarded_ || may_overflow(spec, norm_g, norm_d);
+  if (guarded_) {
+    guarded_update(spec, w, mode);
+  } else {
+    update(spec, w);
+  }
+  return info;
+}
+
+bool ElementwiseMethod::may_overflow(const math::UpdateSpec& s, double norm_g,
+                                     double norm_d) const {
+  const double largest =
+      dtype_ == DType::f32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
+  const double step = s.kind == math::UpdateKind::sgd ? s.lr * moderate() * 2 / (1 - s.momentum)
+                                                      : s.lr * moderate() / s.correction1 / s.eps;
+  return !(norm_g <= moderate() && norm_d <= moderate() && step <= largest / 4 && s.decay <= 1 &&
+           s.lr * s.decay <= 1);
+}
+
+void ElementwiseMethod::update(const math::UpdateSpec& spec, const View& w) const {
+  const auto data = [](const Vector* v) { return v != nullptr ? v->data() : nullptr; };
+  algebra().update(spec, w.data, data(m_), data(u_), g_.data(), d_.data(), n_);
+}
+
+// Numbers near the end of the range: whether the update overflows is known only afterwards.
+void ElementwiseMethod::guarded_update(const math::UpdateSpec& spec, const View& w,
+                                       const Mode& mode) {
+  std::vector<void*> targets{w.data};
+  if (m_ != nullptr) targets.push_back(m_->data());
+  if (u_ != nullptr) targets.push_back(u_->data());
+  while (backup_.size() < targets.size()) backup_.push_back(make_vector());
+  bool finite = true;
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    algebra().copy(targets[i], backup_[i].data(), n_);
+  }
+  update(spec, w);
+  for (const void* p : targets) finite = finite && algebra().all_finite(p, n_);
+  if (finite) return;
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    algebra().copy(backup_[i].data(), targets[i], n_);
+  }
+  throw_non_finite("the update overflows " + std::string(name_of(dtype_)), mode);
+}
+
+}  // namespace
+
+std::unique_ptr<Optimizer::Impl> make_elementwise(const Objective& f, Elementwise method) {
+  return std::make_unique<ElementwiseMethod>(f, std::move(method));
+}
+
+}  // namespace hesscore

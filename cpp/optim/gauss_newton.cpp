@@ -1,0 +1,210 @@
+// Gauss-Newton with conjugate gradients and Levenberg-Marquardt damping (Martens 2010).
+//
+// The step is w - t x, where x solves (G + lambda I) x = g roughly and t comes from the line
+// search. All trials are evaluated at a copy; w is written once, when the step is accepted.
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "hesscore/curvature.hpp"
+#include "optim/impl.hpp"
+#include "optim/options.hpp"
+#include "solve/cg.hpp"
+
+namespace hesscore {
+namespace {
+
+constexpr double kIterateSpacing = 1.3;  // iterates are kept at iterations of this ratio
+constexpr std::size_t kIterates = 6;
+constexpr double kArmijo = 1e-2, kBacktrack = 0.8;
+constexpr int kMaxBacktracks = 60;
+
+struct Iterate {
+  Vector x;
+  std::int64_t iteration = 0;
+};
+
+class GaussNewtonMethod final : public Optimizer::Impl {
+ public:
+  GaussNewtonMethod(const Objective& f, GaussNewton method)
+      : Impl(f), method_(std::move(method)), direction_(add_vector("direction")) {
+    if (method_.damping_rule == Damping::lm) damping_ = &add_scalar("damping", method_.damping(0));
+  }
+
+ private:
+  struct Point {
+    const View& w;
+    const Batch& batch;
+    const Mode& mode;
+    double loss;
+  };
+  struct Candidate {
+    const Vector* x;
+    std::int64_t iteration;
+    double loss;
+  };
+
+  StepInfo attempt(const View& w, const Batch& batch, const Mode& mode) override;
+  void allocate_scratch() override;
+
+  double linearise(const View& w, const Batch& batch, const Mode& mode, double damping);
+  SolveReport solve(const Point& at, double damping);
+  SolveReport solve_from(double warm_start, const LinearOperator& A);
+  void keep_iterate(std::int64_t iteration, const View& x);
+  Candidate best_iterate(const Point& at, std::int64_t last, double t);
+  double loss_at(const Point& at, const Vector& x, double t);
+  double line_search(const Point& at, const Candidate& c, double t, double slope);
+  void adapt_damping(double rho);
+
+  const GaussNewton method_;
+  Vector& direction_;          // the last solution: where CG starts
+  double* damping_ = nullptr;  // of Levenberg and Marquardt
+
+  Vector g_, d_, x_, trial_;
+  std::optional<DiagonalOperator> preconditioner_;
+  void* inverse_ = nullptr;  // the preconditioner's diagonal
+  CgWorkspace workspace_;
+  std::array<Iterate, kIterates> kept_;  // a ring
+  std::size_t num_kept_ = 0;
+  std::int64_t next_kept_ = 1;
+};
+
+void GaussNewtonMethod::allocate_scratch() {
+  g_ = make_vector();
+  x_ = make_vector();
+  trial_ = make_vector();
+  for (Iterate& iterate : kept_) iterate.x = Vector();
+  if (method_.preconditioner == "none") return;
+  d_ = make_vector();
+  Vector inverse = make_vector();
+  inverse_ = inverse.data();
+  preconditioner_.emplace(std::move(inverse));
+}
+
+StepInfo GaussNewtonMethod::attempt(const View& w, const Batch& batch, const Mode& mode) {
+  const double lr = value_at("lr", method_.lr, mode.step);
+  const double damping = damping_ ? *damping_ : value_at("damping", method_.damping, mode.step);
+  const Point at{w, batch, mode, linearise(w, batch, mode, damping)};
+  const SolveReport report = solve(at, damping);
+  StepInfo info{.loss = at.loss, .damping = damping, .iterations = report.iterations};
+
+  const Candidate best = best_iterate(at, report.iterations, lr);
+  const double slope = algebra().dot(g_.data(), best.x->data(), n_);
+  const double half_curvature = report.model[static_cast<std::size_t>(best.iteration)] + slope;
+  const double predicted = lr * (lr * half_curvature - slope);
+  if (predicted < 0) info.rho = (best.loss - at.loss) / predicted;
+  const double t = line_search(at, best, lr, slope);
+  info.accepted = t >= 0;
+  if (info.accepted) {
+    algebra().axpby(-t, best.x->data(), 1, w.data, n_);
+    std::swap(direction_, x_);
+  }
+  if (damping_ && predicted < 0) adapt_damping(info.rho);
+  return info;
+}
+
+// The gradient, and the preconditioner that belongs to it: 1 / (|HesScale| + lambda), or Martens'
+// (empirical Fisher diagonal + lambda)^-0.75.
+double GaussNewtonMethod::linearise(const View& w, const Batch& batch, const Mode& mode,
+                                    double damping) {
+  const bool hesscale = method_.preconditioner == "hesscale";
+  Outputs out{.grad = &g_};
+  if (preconditioner_) out.diag = {hesscale ? Diag::hesscale : Diag::empirical_fisher, &d_};
+  const double loss = f_.evaluate(w, batch, out, mode);
+  require_finite(loss, mode);
+  require_finite("gradient", g_, mode);
+  if (preconditioner_) {
+    require_finite("curvature", d_, mode);
+    algebra().power(d_.data(), damping, hesscale ? -1 : -0.75, inverse_, n_);
+    if (!algebra().all_finite(inverse_, n_)) {
+      throw_non_finite("the preconditioner is not finite: it needs damping > 0", mode);
+    }
+  }
+  return loss;
+}
+
+// A start from the last step may end above the model's value at zero; zero is then the better one.
+SolveReport GaussNewtonMethod::solve(const Point& at, double damping) {
+  const auto G = curvature(f_, hesscore::Product::ggn, at.w, at.batch, at.mode, /*snapshot=*/false);
+  const ShiftedOperator A(*G, damping);
+  SolveReport report = solve_from(method_.warm_start, A);
+  if (method_.warm_start > 0 && report.model.back() > 0) report = solve_from(0, A);
+  if (report.status == Status::breakdown) {
+    throw_non_finite("the curvature is not finite (" + report.message + ")", at.mode);
+  }
+  return report;
+}
+
+SolveReport GaussNewtonMethod::solve_from(double warm_start, const LinearOperator& A) {
+  algebra().scale(warm_start, direction_.data(), x_.data(), n_);
+  num_kept_ = 0;
+  next_kept_ = 1;
+  CgOptions options;
+  options.rtol = method_.cg_rtol;
+  options.maxiter = method_.cg_iterations;
+  options.stop = method_.martens_stop ? StopRule::martens : StopRule::residual;
+  options.preconditioner = preconditioner_ ? &*preconditioner_ : nullptr;
+  options.callback = [this](std::int64_t iteration, double, const View& x) {
+    keep_iterate(iteration, x);
+    return false;
+  };
+  return cg(A, g_, x_, options, workspace_);
+}
+
+void GaussNewtonMethod::keep_iterate(std::int64_t iteration, const View& x) {
+  if (iteration < next_kept_) return;
+  Iterate& slot = kept_[num_kept_++ % kIterates];
+  if (slot.x.data() == nullptr) slot.x = make_vector();
+  algebra().copy(x.data, slot.x.data(), n_);
+  slot.iteration = iteration;
+  next_kept_ =
+      static_cast<std::int64_t>(std::ceil(static_cast<double>(iteration) * kIterateSpacing));
+}
+
+// CG minimises the model, not the loss: from the last iterate walk back while the loss falls.
+GaussNewtonMethod::Candidate GaussNewtonMethod::best_iterate(const Point& at, std::int64_t last,
+                                                             double t) {
+  Candidate best{&x_, last, loss_at(at, x_, t)};
+  for (std::size_t back = 1; back <= std::min(num_kept_, kIterates); ++back) {
+    const Iterate& kept = kept_[(num_kept_ - back) % kIterates];
+    if (kept.iteration == last) continue;
+    const double loss = loss_at(at, kept.x, t);
+    if (std::isfinite(best.loss) && !(loss < best.loss)) break;
+    best = {&kept.x, kept.iteration, loss};
+  }
+  return best;
+}
+
+double GaussNewtonMethod::loss_at(const Point& at, const Vector& x, double t) {
+  algebra().copy(at.w.data, trial_.data(), n_);
+  algebra().axpby(-t, x.data(), 1, trial_.data(), n_);
+  const double loss = f_.evaluate(trial_, at.batch, {}, at.mode);
+  return std::isfinite(loss) ? loss : std::numeric_limits<double>::infinity();
+}
+
+// The first step length of t, 0.8 t, ... that lowers the loss enough (Armijo), or -1.
+double GaussNewtonMethod::line_search(const Point& at, const Candidate& c, double t, double slope) {
+  if (slope < 0) return -1;
+  double loss = c.loss;
+  for (int i = 0; i < kMaxBacktracks && loss > at.loss - kArmijo * t * slope; ++i) {
+    t *= kBacktrack;
+    loss = loss_at(at, *c.x, t);
+  }
+  return loss <= at.loss - kArmijo * t * slope ? t : -1;
+}
+
+void GaussNewtonMethod::adapt_damping(double rho) {
+  if (rho > 0.75) {
+    *damping_ *= 2.0 / 3;
+  } else if (!(rho >= 0.25)) {
+    *damping_ *= 1.5;
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const GaussNewton& method) {
+  return std::make_unique<GaussNewtonMethod>(f, method);
+}
+
+}  // namespace hesscore

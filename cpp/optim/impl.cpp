@@ -1,0 +1,148 @@
+// The frame of every step, and saving and loading of state.
+#include "optim/impl.hpp"
+
+#include <cmath>
+
+namespace hesscore {
+
+void throw_non_finite(const std::string& what, const Mode& mode) {
+  throw NonFiniteError(what + " in step " + std::to_string(mode.step + 1) +
+                       "; w and the optimizer's state are unchanged");
+}
+
+Optimizer::Impl::Impl(const Objective& f)
+    : mini_batches(f.device()), f_(f), n_(f.num_params()), steps_(scalars_["step"]) {}
+
+Optimizer::Impl::~Impl() = default;
+
+StepInfo Optimizer::Impl::step(const View& w, const Batch& batch, std::uint64_t dropout_seed) {
+  prepare(w);
+  const auto taken = static_cast<std::uint64_t>(steps_);
+  StepInfo info = attempt(w, batch, {.train = true, .seed = dropout_seed, .step = taken});
+  info.step = static_cast<std::int64_t>(taken) + 1;
+  if (info.accepted) steps_ += 1;
+  return info;
+}
+
+void Optimizer::Impl::prepare(const View& w) {
+  if (w.shape.size() != 1 || w.shape[0] != n_) {
+    throw ShapeError("w", "shape " + to_string({n_}), "shape " + to_string(w.shape));
+  }
+  if (algebra_ && dtype_ == w.dtype) return;
+  if (w.dtype == DType::i64) throw DTypeError("w", "float32 or float64", "int64");
+  if (algebra_ && steps_ > 0) {
+    throw DTypeError("w", std::string(name_of(dtype_)) + " as in earlier steps",
+                     std::string(name_of(w.dtype)));
+  }
+  algebra_.reset();
+  dtype_ = w.dtype;
+  for (auto& [name, vector] : vectors_) vector = make_vector();
+  allocate_scratch();
+  if (pending_) upload(*pending_);
+  algebra_.emplace(f_.device(), dtype_);
+  if (pending_) after_load();
+  pending_.reset();
+}
+
+void Optimizer::Impl::require_finite(double loss, const Mode& mode) const {
+  if (!std::isfinite(loss)) throw_non_finite("the loss is " + std::to_string(loss), mode);
+}
+
+double Optimizer::Impl::require_finite(const char* quantity, const Vector& v,
+                                       const Mode& mode) const {
+  const double norm = algebra_->norm(v.data(), n_);
+  if (std::isfinite(norm) || algebra_->all_finite(v.data(), n_)) return norm;
+  const std::vector<double> values = v.to_host();
+  std::int64_t i = 0;
+  while (std::isfinite(values[static_cast<std::size_t>(i)])) ++i;
+  std::string where = "element " + std::to_string(i);
+  for (const Parameter& p : f_.graph().parameters()) {
+    if (i >= p.offset && i < p.offset + p.size) {
+      where = p.name + ", element " + std::to_string(i - p.offset);
+    }
+  }
+  throw_non_finite(std::string("the ") + quantity + " is " +
+                       std::to_string(values[static_cast<std::size_t>(i)]) + " at " + where,
+                   mode);
+}
+
+Optimizer::State Optimizer::Impl::state() const {
+  if (pending_) return *pending_;
+  State state;
+  state.scalars = scalars_;
+  if (!algebra_) return state;
+  for (const auto& [name, vector] : vectors_) state.vectors[name] = vector.to_host();
+  return state;
+}
+
+void Optimizer::Impl::load_state(const State& state) {
+  check_state(state);
+  if (algebra_) {
+    upload(state);
+    after_load();
+  } else {
+    pending_ = state;
+  }
+  for (auto& [name, value] : scalars_) value = state.scalars.at(name);
+}
+
+namespace {
+
+template <class Map>
+std::string keys(const Map& map) {
+  std::string text;
+  for (const auto& [name, value] : map) text += (text.empty() ? "" : ", ") + name;
+  return text.empty() ? "nothing" : text;
+}
+
+template <class A, class B>
+bool same_keys(const A& a, const B& b) {
+  return keys(a) == keys(b);
+}
+
+}  // namespace
+
+// A state without vectors is that of an optimizer before its first step.
+void Optimizer::Impl::check_state(const State& state) const {
+  if (!same_keys(state.scalars, scalars_)) {
+    throw StateError("scalars", keys(scalars_), keys(state.scalars));
+  }
+  for (const auto& [name, value] : state.scalars) {
+    if (!(value >= 0 && std::isfinite(value))) {
+      throw StateError(name, "a finite number >= 0", std::to_string(value));
+    }
+  }
+  const double steps = state.scalars.at("step");
+  if (steps != std::floor(steps) || steps > 9e15) {
+    throw StateError("step", "an integer", std::to_string(steps));
+  }
+  if (state.vectors.empty() && steps == 0) return;
+  if (!same_keys(state.vectors, vectors_)) {
+    throw StateError("vectors", keys(vectors_), keys(state.vectors));
+  }
+  for (const auto& [name, values] : state.vectors) {
+    if (static_cast<std::int64_t>(values.size()) != n_) {
+      throw StateError(name, "length " + std::to_string(n_),
+                       "length " + std::to_string(values.size()));
+    }
+  }
+}
+
+// All vectors are made and compared before the first replaces another, so a failure changes
+// nothing.
+void Optimizer::Impl::upload(const State& state) {
+  std::map<std::string, Vector> loaded;
+  for (const auto& [name, vector] : vectors_) {
+    Vector& target = loaded[name] = make_vector();
+    if (state.vectors.empty()) continue;
+    const std::vector<double>& values = state.vectors.at(name);
+    target.from_host(values);
+    if (target.to_host() != values) {
+      throw StateError(name, "finite " + std::string(name_of(dtype_)) + " values",
+                       "a value that is not");
+    }
+  }
+  for (auto& [name, vector] : vectors_) vector = std::move(loaded.at(name));
+}
+
+}  // namespace hesscore

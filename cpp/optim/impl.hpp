@@ -1,0 +1,68 @@
+// What all methods share: the state, its dtype, and the frame of a transactional step.
+#pragma once
+
+#include <optional>
+
+#include "backend/algebra.hpp"
+#include "hesscore/optim.hpp"
+#include "optim/mini_batches.hpp"
+
+namespace hesscore {
+
+class Optimizer::Impl {
+ public:
+  explicit Impl(const Objective& f);
+  virtual ~Impl();
+
+  StepInfo step(const View& w, const Batch& batch, std::uint64_t dropout_seed);
+  State state() const;
+  void load_state(const State& state);
+
+  MiniBatches mini_batches;
+
+ protected:
+  // One step from w. Touches w and the state only as its last act, which cannot fail.
+  virtual StepInfo attempt(const View& w, const Batch& batch, const Mode& mode) = 0;
+  virtual void allocate_scratch() = 0;
+  virtual void after_load() {}
+
+  // State that `state()` saves. Vectors are empty until the dtype of w is known.
+  Vector& add_vector(const std::string& name) { return vectors_[name]; }
+  double& add_scalar(const std::string& name, double value) { return scalars_[name] = value; }
+
+  Vector make_vector() const { return Vector(f_.device(), dtype_, n_); }
+  const Algebra& algebra() const { return *algebra_; }
+
+  // Throw NonFiniteError, saying which quantity at which parameter in which step. The second
+  // returns the norm, which is infinite if its square overflows float64.
+  void require_finite(double loss, const Mode& mode) const;
+  double require_finite(const char* quantity, const Vector& v, const Mode& mode) const;
+
+  const Objective& f_;
+  const std::int64_t n_;
+  DType dtype_ = DType::f32;
+
+ private:
+  void prepare(const View& w);
+  void check_state(const State& state) const;
+  void upload(const State& state);
+
+  std::map<std::string, Vector> vectors_;
+  std::map<std::string, double> scalars_;
+  double& steps_;
+  std::optional<Algebra> algebra_;  // empty until the dtype is known
+  std::optional<State> pending_;    // loaded before that
+};
+
+[[noreturn]] void throw_non_finite(const std::string& what, const Mode& mode);
+
+// One for each family of methods.
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const Sgd& method);
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const Adam& method);
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const AdamW& method);
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const AdaHessian& method);
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const AdaHesScale& method);
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const AdaHesScaleGN& method);
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const GaussNewton& method);
+
+}  // namespace hesscore

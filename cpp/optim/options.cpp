@@ -1,0 +1,98 @@
+// What every option of every method may be.
+#include "optim/options.hpp"
+
+#include <cmath>
+#include <cstdio>
+
+namespace hesscore {
+namespace {
+
+std::string text(double value) {
+  char buffer[32];
+  std::snprintf(buffer, sizeof buffer, "%.6g", value);
+  return buffer;
+}
+
+void require(bool good, const char* name, const char* expected, double got) {
+  if (!good) throw OptionError(name, expected, text(got));
+}
+
+void non_negative(const char* name, double value) {
+  require(value >= 0 && std::isfinite(value), name, "a finite number >= 0", value);
+}
+
+void positive(const char* name, double value) {
+  require(value > 0 && std::isfinite(value), name, "a finite number > 0", value);
+}
+
+void fraction(const char* name, double value) {
+  require(value >= 0 && value < 1, name, "a number in [0, 1)", value);
+}
+
+void at_least_one(const char* name, std::int64_t value) {
+  if (value < 1) throw OptionError(name, "an integer >= 1", std::to_string(value));
+}
+
+void constant_rate(const char* name, const Rate& rate) {
+  if (rate.is_constant()) non_negative(name, rate(0));
+}
+
+template <class M>
+void check_adam(const M& m) {
+  constant_rate("lr", m.lr);
+  fraction("beta1", m.beta1);
+  fraction("beta2", m.beta2);
+  positive("eps", m.eps);
+  non_negative("weight_decay", m.weight_decay);
+}
+
+void check(const Sgd& m) {
+  constant_rate("lr", m.lr);
+  fraction("momentum", m.momentum);
+  non_negative("weight_decay", m.weight_decay);
+  require(!m.nesterov || m.momentum > 0, "momentum", "a number > 0 with nesterov", m.momentum);
+}
+
+void check(const Adam& m) { check_adam(m); }
+void check(const AdamW& m) { check_adam(m); }
+
+void check(const AdaHessian& m) {
+  check_adam(m);
+  positive("power", m.power);
+  at_least_one("samples", m.samples);
+}
+
+void check(const AdaHesScale& m) {
+  check_adam(m);
+  positive("power", m.power);
+}
+
+void check(const GaussNewton& m) {
+  constant_rate("lr", m.lr);
+  constant_rate("damping", m.damping);
+  at_least_one("cg_iterations", m.cg_iterations);
+  non_negative("cg_rtol", m.cg_rtol);
+  non_negative("warm_start", m.warm_start);
+  if (m.damping_rule == Damping::lm) positive("damping", m.damping(0));
+  if (m.preconditioner != "none" && m.preconditioner != "hesscale" &&
+      m.preconditioner != "empirical_fisher") {
+    throw OptionError("preconditioner", "none, hesscale or empirical_fisher", m.preconditioner);
+  }
+}
+
+}  // namespace
+
+void validate(const Method& method) {
+  std::visit([](const auto& m) { check(m); }, method);
+}
+
+double value_at(const char* name, const Rate& rate, std::uint64_t step) {
+  const double value = rate(static_cast<std::int64_t>(step));
+  if (!(value >= 0 && std::isfinite(value))) {
+    throw OptionError(name, "a finite number >= 0",
+                      text(value) + " from the schedule at step " + std::to_string(step));
+  }
+  return value;
+}
+
+}  // namespace hesscore

@@ -1,0 +1,263 @@
+// Preconditioned conjugate gradients (Hestenes & Stiefel 1952; stopping rule: Martens 2010).
+#include "solve/cg.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "backend/algebra.hpp"
+
+namespace hesscore {
+
+std::string_view name_of(Status status) {
+  switch (status) {
+    case Status::converged:
+      return "converged";
+    case Status::max_iterations:
+      return "max_iterations";
+    case Status::negative_curvature:
+      return "negative_curvature";
+    case Status::stopped:
+      return "stopped";
+    case Status::breakdown:
+      return "breakdown";
+  }
+  return "unknown";
+}
+
+namespace {
+
+std::string text(double value) {
+  char buffer[32];
+  std::snprintf(buffer, sizeof buffer, "%.3g", value);
+  return buffer;
+}
+
+void check_vector(const char* name, const View& v, const LinearOperator& A) {
+  const std::string expected = "shape " + to_string({A.size()});
+  if (!v) throw ShapeError(name, expected, "nothing");
+  if (v.dtype != A.dtype()) {
+    throw DTypeError(name, std::string(name_of(A.dtype())), std::string(name_of(v.dtype)));
+  }
+  if (v.shape != Shape{A.size()}) throw ShapeError(name, expected, "shape " + to_string(v.shape));
+}
+
+void check_options(const LinearOperator& A, const CgOptions& o) {
+  const auto tolerance = [](const char* name, double value) {
+    if (!(value >= 0 && std::isfinite(value))) {
+      throw OptionError(name, "a finite number >= 0", text(value));
+    }
+  };
+  tolerance("rtol", o.rtol);
+  tolerance("atol", o.atol);
+  if (o.maxiter < 0) throw OptionError("maxiter", "an integer >= 0", std::to_string(o.maxiter));
+  if (o.preconditioner == nullptr) return;
+  const LinearOperator& M = *o.preconditioner;
+  if (M.size() != A.size()) {
+    throw ShapeError("preconditioner", "size " + std::to_string(A.size()),
+                     "size " + std::to_string(M.size()));
+  }
+  if (M.dtype() != A.dtype()) {
+    throw DTypeError("preconditioner", std::string(name_of(A.dtype())),
+                     std::string(name_of(M.dtype())));
+  }
+}
+
+class Cg {
+ public:
+  Cg(const LinearOperator& A, View b, View x, const CgOptions& options, CgWorkspace& ws)
+      : A_(A),
+        M_(options.preconditioner),
+        options_(options),
+        n_(A.size()),
+        maxiter_(options.maxiter > 0 ? options.maxiter : 10 * A.size()),
+        algebra_(A.device(), A.dtype()),
+        b_(b.data),
+        x_(std::move(x)),
+        ws_(ws) {
+    reserve(ws_.r);
+    reserve(ws_.p);
+    reserve(ws_.q);
+    if (M_ != nullptr) reserve(ws_.y);
+    const auto records = static_cast<std::size_t>(std::min<std::int64_t>(maxiter_, 4096)) + 1;
+    report_.history.reserve(records);
+    report_.model.reserve(records);
+  }
+
+  SolveReport run() {
+    start();
+    while (!done_) iterate();
+    return std::move(report_);
+  }
+
+ private:
+  void reserve(Vector& v) const {
+    if (v.size() != n_ || v.dtype() != A_.dtype() || v.data() == nullptr) {
+      v = Vector(A_.device(), A_.dtype(), n_);
+    }
+  }
+
+  void start();
+  void iterate();
+  void next_direction();
+  bool advance(double alpha, double curvature);
+  void take_negative_curvature(double curvature);
+  void check_progress();
+  bool stalled() const;
+
+  void record() {
+    report_.history.push_back(report_.residual);
+    report_.model.push_back(phi_);
+  }
+  void finish(Status status, std::string message) {
+    done_ = true;
+    report_.status = status;
+    report_.message = std::move(message);
+  }
+  std::string after() const {
+    return " after " + std::to_string(report_.iterations) + " iterations";
+  }
+
+  const LinearOperator& A_;
+  const LinearOperator* M_;
+  const CgOptions& options_;
+  std::int64_t n_, maxiter_;
+  Algebra algebra_;
+  const void* b_;
+  View x_;
+  CgWorkspace& ws_;
+
+  SolveReport report_;
+  double target_ = 0;
+  double phi_ = 0, ry_ = 0;  // by recurrence: p'r = r'y
+  bool done_ = false;
+};
+
+void Cg::start() {
+  const double norm_b = algebra_.norm(b_, n_);
+  if (norm_b == 0) {
+    algebra_.fill(0, x_.data, n_);
+    record();
+    return finish(Status::converged, "The right-hand side is zero, and so is the solution.");
+  }
+  if (algebra_.norm(x_.data, n_) == 0) {
+    algebra_.copy(b_, ws_.r.data(), n_);
+  } else {
+    A_.apply(x_.data, ws_.r.data());
+    algebra_.axpby(1, b_, -1, ws_.r.data(), n_);
+    phi_ = -(algebra_.dot(x_.data, ws_.r.data(), n_) + algebra_.dot(x_.data, b_, n_)) / 2;
+  }
+  report_.residual = algebra_.norm(ws_.r.data(), n_);
+  target_ = std::max(options_.rtol * norm_b, options_.atol);
+  record();
+  if (!std::isfinite(norm_b) || !std::isfinite(report_.residual)) {
+    return finish(Status::breakdown,
+                  "The first residual is not finite: look for NaN or Inf in A, b or x.");
+  }
+  check_progress();
+}
+
+// y = M r, then the A-conjugate direction p = y + beta p with beta = r'y over the last r'y.
+void Cg::next_direction() {
+  const double last = ry_;
+  const void* y = ws_.r.data();
+  if (M_ == nullptr) {
+    ry_ = report_.residual * report_.residual;
+  } else {
+    M_->apply(ws_.r.data(), ws_.y.data());
+    y = ws_.y.data();
+    ry_ = algebra_.dot(ws_.r.data(), y, n_);
+  }
+  if (!(ry_ > 0 && std::isfinite(ry_))) {
+    return finish(Status::breakdown,
+                  "r'Mr = " + text(ry_) + after() +
+                      ", yet it must be positive: the preconditioner is not positive definite.");
+  }
+  if (report_.iterations == 0) {
+    algebra_.copy(y, ws_.p.data(), n_);
+  } else {
+    algebra_.axpby(1, y, ry_ / last, ws_.p.data(), n_);
+  }
+}
+
+void Cg::iterate() {
+  next_direction();
+  if (done_) return;
+  A_.apply(ws_.p.data(), ws_.q.data());
+  const double curvature = algebra_.dot(ws_.p.data(), ws_.q.data(), n_);
+  if (!std::isfinite(curvature)) {
+    return finish(Status::breakdown, "p'Ap = " + text(curvature) + after() +
+                                         ": the operator gave a product that is not finite.");
+  }
+  if (curvature <= 0) return take_negative_curvature(curvature);
+  if (!advance(ry_ / curvature, curvature)) return;
+  if (options_.callback && options_.callback(report_.iterations, report_.residual, x_)) {
+    return finish(Status::stopped, "The callback stopped it" + after() + ".");
+  }
+  check_progress();
+}
+
+// x += alpha p, once the new residual is known to be finite.
+bool Cg::advance(double alpha, double curvature) {
+  algebra_.axpby(-alpha, ws_.q.data(), 1, ws_.r.data(), n_);
+  const double residual = algebra_.norm(ws_.r.data(), n_);
+  if (!std::isfinite(residual)) {
+    finish(Status::breakdown, "The residual overflowed" + after() + ": rescale the problem.");
+    return false;
+  }
+  algebra_.axpby(alpha, ws_.p.data(), 1, x_.data, n_);
+  phi_ += alpha * (alpha * curvature / 2 - ry_);
+  report_.residual = residual;
+  ++report_.iterations;
+  record();
+  return true;
+}
+
+// p'r > 0 and p'Ap <= 0: the model falls along p without bound.
+void Cg::take_negative_curvature(double curvature) {
+  const std::string when = after();
+  if (report_.iterations == 0 && !advance(1, curvature)) return;
+  finish(Status::negative_curvature,
+         "p'Ap = " + text(curvature) + when +
+             ": A is not positive definite; add damping, or use a method for indefinite systems.");
+}
+
+void Cg::check_progress() {
+  const double residual = report_.residual;
+  if (residual <= target_) {
+    finish(Status::converged, "The residual " + text(residual) + " reached the tolerance " +
+                                  text(target_) + after() + ".");
+  } else if (options_.stop == StopRule::martens && stalled()) {
+    finish(Status::converged, "The quadratic model gained too little to go on" + after() +
+                                  "; the residual is " + text(residual) + ".");
+  } else if (report_.iterations >= maxiter_) {
+    finish(Status::max_iterations,
+           "The residual " + text(residual) + " is above the tolerance " + text(target_) + after() +
+               ": allow more, add damping, use a preconditioner, or work in float64.");
+  }
+}
+
+bool Cg::stalled() const {
+  const std::int64_t i = report_.iterations, k = std::max<std::int64_t>(10, i / 10);
+  if (i <= k || phi_ >= 0) return false;
+  const double gained = phi_ - report_.model[static_cast<std::size_t>(i - k)];
+  return gained / phi_ < static_cast<double>(k) * 5e-4;
+}
+
+}  // namespace
+
+SolveReport cg(const LinearOperator& A, View b, View x, const CgOptions& options,
+               CgWorkspace& workspace) {
+  check_vector("b", b, A);
+  check_vector("x", x, A);
+  if (b.data == x.data) throw OutputError("x", "memory of its own", "the memory of b");
+  check_options(A, options);
+  return Cg(A, std::move(b), std::move(x), options, workspace).run();
+}
+
+SolveReport cg(const LinearOperator& A, View b, View x, const CgOptions& options) {
+  CgWorkspace workspace;
+  return cg(A, std::move(b), std::move(x), options, workspace);
+}
+
+}  // namespace hesscore
