@@ -1,0 +1,229 @@
+// What one evaluation and one optimizer step of a small network cost, against one gradient and the
+// processor's peak:
+//   bench_step [--net big|small] [--activation tanh|relu] [--batch N] [--dtype f32|f64]
+//              [--threads N] [--only ROW] [--seconds S]
+// Without an option all its values are run. One JSON object per line; `over_gradient` divides by a
+// gradient that was timed just before; `gflops` counts the products' multiply-adds as two each.
+#include <random>
+
+#include "bench.hpp"
+#include "cpu/kernels_for.hpp"
+#include "hesscore/hesscore.hpp"
+#include "peak.hpp"
+
+namespace {
+
+using namespace hesscore;
+
+struct Options {
+  std::string net, activation, dtype, only;
+  int batch = 0, threads = 0;
+  double seconds = 0.2;
+};
+
+struct Case {
+  std::string net, activation;
+  std::vector<std::int64_t> widths;
+  std::int64_t batch;
+  DType dtype;
+  int threads;
+};
+
+Graph make_graph(const Case& c) {
+  GraphBuilder b;
+  int x = b.input({c.widths[0]});
+  for (std::size_t l = 1; l < c.widths.size(); ++l) {
+    x = b.linear(x, c.widths[l]);
+    if (l + 1 < c.widths.size()) x = b.activation(x, c.activation);
+  }
+  return b.finish(x, CrossEntropyLoss{});
+}
+
+// Multiply-adds, counted as two, of the layers' products. `all` is one product for each layer,
+// `inner` one for each but the first, whose input needs neither adjoint nor tangent.
+struct Flops {
+  double all = 0, inner = 0;
+  explicit Flops(const Case& c) {
+    for (std::size_t l = 1; l < c.widths.size(); ++l) {
+      const double one = 2.0 * c.batch * c.widths[l - 1] * c.widths[l];
+      all += one;
+      if (l > 1) inner += one;
+    }
+  }
+  double gradient() const { return 2 * all + inner; }
+  double diagonal() const { return 3 * all + 2 * inner; }
+  double ggn(double columns) const { return 3 * all + (1 + columns) * inner; }
+  double ggnvp() const { return 2 * all + 2 * inner; }
+  double hvp() const { return 3 * all + 5 * inner; }
+};
+
+// A network with a batch of random data, and the rows that are timed on it.
+class Bench {
+ public:
+  Bench(const Case& c, const Options& o, double peak)
+      : case_(c),
+        options_(o),
+        peak_(peak * c.threads),
+        f_(make_graph(c), device("cpu"), c.dtype),
+        w_(f_.init()),
+        g_(f_.zeros()),
+        d_(f_.zeros()),
+        v_(f_.zeros()),
+        out_(f_.zeros()),
+        x_(device("cpu"), c.dtype, c.batch * c.widths[0]),
+        y_(static_cast<std::size_t>(c.batch)) {
+    std::mt19937 bits(7);
+    std::normal_distribution<double> normal;
+    std::vector<double> values(static_cast<std::size_t>(x_.size()));
+    for (double& value : values) value = normal(bits);
+    x_.from_host(values);
+    values.resize(static_cast<std::size_t>(v_.size()));
+    for (double& value : values) value = normal(bits);
+    v_.from_host(values);
+    for (std::int64_t& label : y_) label = static_cast<std::int64_t>(bits() % 10);
+    batch_.x = Inputs(View(x_.data(), c.dtype, {c.batch, c.widths[0]}));
+    batch_.y = View(y_.data(), DType::i64, {c.batch});
+  }
+
+  void run() {
+    const Flops flops(case_);
+    row("gradient", flops.gradient(), [&] { gradient(); });
+    diagonal("hesscale", Diag::hesscale, flops.diagonal());
+    diagonal("hesscale_gn", Diag::hesscale_gn, flops.diagonal());
+    diagonal("bl89", Diag::bl89, flops.diagonal());
+    diagonal("ggn", Diag::ggn, flops.ggn(static_cast<double>(case_.widths.back())));
+    diagonal("ggn_mc", Diag::ggn_mc, flops.ggn(1));
+    products(flops);
+    step("sgd", Sgd{.lr = 1e-6}, flops.gradient());
+    step("adam", Adam{.lr = 1e-6}, flops.gradient());
+    step("adahesscale", AdaHesScale{.lr = 1e-6}, flops.diagonal());
+    step("gauss_newton, 10 CG iterations", gauss_newton(), 0);
+  }
+
+ private:
+  static GaussNewton gauss_newton() {
+    GaussNewton method;
+    method.lr = 1e-6;
+    method.damping_rule = Damping::constant;
+    method.cg_iterations = 10;
+    method.cg_rtol = 0;
+    method.martens_stop = false;
+    return method;
+  }
+
+  void gradient() {
+    Outputs out;
+    out.grad = &g_;
+    f_.evaluate(w_, batch_, out);
+  }
+
+  void diagonal(const char* name, Diag kind, double flops) {
+    row(name, flops, [&] {
+      Outputs out;
+      out.grad = &g_;
+      out.diag = {kind, &d_};
+      f_.evaluate(w_, batch_, out);
+    });
+  }
+
+  void products(const Flops& flops) {
+    const auto ggn = curvature(f_, Product::ggn, w_, batch_, {}, /*snapshot=*/false);
+    row("ggnvp, linearised once", flops.ggnvp(), [&] { ggn->apply(v_.data(), out_.data()); });
+    row("hvp", flops.hvp(), [&] { f_.product(Product::hessian, w_, batch_, v_, &out_); });
+    gradient();
+    row("50 CG iterations on the GGN", flops.all + 50 * flops.ggnvp(), [&] {
+      const auto fresh = curvature(f_, Product::ggn, w_, batch_, {}, /*snapshot=*/false);
+      const ShiftedOperator damped(*fresh, 0.1);
+      out_ = f_.zeros();
+      CgOptions options;
+      options.rtol = 0;
+      options.maxiter = 50;
+      cg(damped, g_, out_, options);
+    });
+  }
+
+  void step(const char* name, Method method, double flops) {
+    Optimizer opt(f_, std::move(method));
+    row(std::string("step of ") + name, flops, [&] { opt.step(w_, batch_); });
+  }
+
+  template <class F>
+  void row(const std::string& name, double flops, F&& body) {
+    if (name.find(options_.only) == std::string::npos) return;
+    const double base = bench::measure([&] { gradient(); }, options_.seconds / 2).median;
+    const bench::Timing t = bench::measure(body, options_.seconds);
+    bench::Line line;
+    line.add("net", case_.net).add("activation", case_.activation).add("batch", case_.batch);
+    line.add("dtype", std::string(name_of(case_.dtype))).add("threads", case_.threads);
+    line.add("row", name).add(t).add("over_gradient", t.median / base);
+    if (flops > 0) {
+      line.add("gflops", flops / t.median * 1e-9, 1);
+      line.add("percent_of_peak", flops / t.median * 1e-7 / peak_, 1);
+    }
+    line.print();
+  }
+
+  const Case& case_;
+  const Options& options_;
+  double peak_;
+  Objective f_;
+  Vector w_, g_, d_, v_, out_, x_;
+  std::vector<std::int64_t> y_;
+  Batch batch_;
+};
+
+std::vector<Case> cases(const Options& o) {
+  std::vector<Case> all;
+  for (DType dtype : {DType::f32, DType::f64}) {
+    for (int threads : {2, 1}) {
+      for (const char* net : {"big", "small"}) {
+        for (const char* activation : {"tanh", "relu"}) {
+          for (int batch : {128, 32, 512}) {
+            const bool is_big = std::string(net) == "big";
+            if (!o.net.empty() && o.net != net) continue;
+            if (!o.activation.empty() && o.activation != activation) continue;
+            if (!o.dtype.empty() && (o.dtype == "f32") != (dtype == DType::f32)) continue;
+            if ((o.batch && o.batch != batch) || (o.threads && o.threads != threads)) continue;
+            all.push_back({is_big ? "784-512-256-10" : "784-128-10", activation,
+                           is_big ? std::vector<std::int64_t>{784, 512, 256, 10}
+                                  : std::vector<std::int64_t>{784, 128, 10},
+                           batch, dtype, threads});
+          }
+        }
+      }
+    }
+  }
+  return all;
+}
+
+Options parse(int argc, char** argv) {
+  Options o;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string key = argv[i], value = argv[i + 1];
+    if (key == "--net") o.net = value;
+    if (key == "--activation") o.activation = value;
+    if (key == "--dtype") o.dtype = value;
+    if (key == "--only") o.only = value;
+    if (key == "--batch") o.batch = std::stoi(value);
+    if (key == "--threads") o.threads = std::stoi(value);
+    if (key == "--seconds") o.seconds = std::stod(value);
+  }
+  return o;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Options o = parse(argc, argv);
+  const std::string isa(cpu::supported_isas().front());
+  const double f32 = bench::peak_gflops<float>(isa), f64 = bench::peak_gflops<double>(isa);
+  bench::Line()
+      .add("processor", device("cpu").description())
+      .add("peak_gflops_per_core_float32", f32, 1)
+      .add("peak_gflops_per_core_float64", f64, 1)
+      .print();
+  for (const Case& c : cases(o)) {
+    set_num_threads(c.threads);
+    Bench(c, o, c.dtype == DType::f32 ? f32 : f64).run();
+  }
+}
