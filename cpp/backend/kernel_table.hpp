@@ -22,7 +22,8 @@ class HESSCORE_API KernelTable {
  public:
   template <class Key>
   void add(DType dtype, Kernel<Key> kernel) {
-    put(Key::name, dtype, reinterpret_cast<AnyKernel>(kernel));
+    // by way of a third type: these two differ in their argument, as every kernel does
+    put(Key::name, dtype, reinterpret_cast<AnyKernel>(reinterpret_cast<void (*)()>(kernel)));
   }
   template <class Key>
   Kernel<Key> get(DType dtype) const {

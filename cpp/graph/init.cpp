@@ -13,17 +13,22 @@ namespace {
 using Scheme = void (*)(const Graph&, std::size_t group, const Parameter&, std::uint64_t seed,
                         std::uint64_t stream, double* w);
 
+math::Random draw(std::uint64_t seed, std::uint64_t stream, std::int64_t i) {
+  return math::draw(math::Purpose::initial, seed, static_cast<std::uint64_t>(i), stream);
+}
+
 void fill_uniform(double bound, std::int64_t n, std::uint64_t seed, std::uint64_t stream,
                   double* w) {
   for (std::int64_t i = 0; i < n; ++i) {
-    w[i] = bound * (2 * math::uniform(seed, stream, static_cast<std::uint64_t>(i)) - 1);
+    const math::Random r = draw(seed, stream, i);
+    w[i] = bound * (2 * math::uniform<double>(r.a, r.b) - 1);
   }
 }
 
 void fill_normal(double deviation, std::int64_t n, std::uint64_t seed, std::uint64_t stream,
                  double* w) {
   for (std::int64_t i = 0; i < n; ++i) {
-    w[i] = deviation * math::normal(seed, stream, static_cast<std::uint64_t>(i));
+    w[i] = deviation * math::standard_normal<double>(draw(seed, stream, i));
   }
 }
 

@@ -33,7 +33,8 @@ enum class Purpose : std::uint64_t {
   dropout = 0x6a09e667f3bcc908,
   probe = 0xbb67ae8584caa73b,
   label = 0x3c6ef372fe94f82b,
-  shuffle = 0xa54ff53a5f1d36f1
+  shuffle = 0xa54ff53a5f1d36f1,
+  initial = 0x510e527fade682d1
 };
 
 HC_HD Random draw(Purpose purpose, std::uint64_t seed, std::uint64_t low, std::uint64_t high) {
