@@ -1,0 +1,186 @@
+"""Curvature of neural networks on arrays: exact products, HesScale diagonals, CG, optimizers.
+
+Parameters are one flat vector `w`; arrays go in and arrays come out.
+
+Examples
+--------
+>>> import numpy as np
+>>> import hesscore as hc
+>>> net = hc.Sequential(hc.Linear(4, 16), hc.Tanh(), hc.Linear(16, 3))
+>>> f = hc.Objective(net, loss=hc.CrossEntropyLoss())
+>>> rng = np.random.default_rng(0)
+>>> x, y = rng.normal(size=(64, 4)).astype(np.float32), rng.integers(0, 3, size=64)
+>>> w = f.init(seed=0)
+>>> out = f.evaluate(w, x, y, ("loss", "grad", "hesscale"))
+>>> step, report = hc.cg(f.ggn(w, x, y) + 0.1 * hc.identity(f.num_params), -out["grad"])
+>>> report.status
+'converged'
+>>> bool(f.loss(w + step, x, y) < out["loss"])
+True
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._core import __version__
+from .config import (
+    devices,
+    get_cmake_dir,
+    get_include,
+    get_num_threads,
+    set_num_threads,
+    show_config,
+)
+from .errors import (
+    CheckpointError,
+    DeviceError,
+    DTypeError,
+    Error,
+    GraphError,
+    LabelError,
+    LayoutError,
+    NonFiniteError,
+    OptionError,
+    OutOfMemoryError,
+    OutputError,
+    ShapeError,
+    SizeError,
+    StateError,
+    UnsupportedError,
+)
+from .losses import (
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    GaussianNLLLoss,
+    HuberLoss,
+    MSELoss,
+    PoissonNLLLoss,
+)
+from .nn import (
+    CELU,
+    ELU,
+    GELU,
+    SELU,
+    Concat,
+    Dropout,
+    Exp,
+    Flatten,
+    Gate,
+    Graph,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    Identity,
+    LeakyReLU,
+    Linear,
+    LogSigmoid,
+    Mish,
+    Parallel,
+    ReLU,
+    ReLU6,
+    Residual,
+    Sequential,
+    Sigmoid,
+    SiLU,
+    Sin,
+    Softplus,
+    Softsign,
+    Square,
+    Tanh,
+)
+from .objective import Objective
+from .optim import Optimizer
+from .solve import SolveReport, cg
+
+if TYPE_CHECKING:
+    from . import datasets, plot, testing
+    from .operators import identity
+
+__all__ = [
+    "CELU",
+    "ELU",
+    "GELU",
+    "SELU",
+    "BCEWithLogitsLoss",
+    "CheckpointError",
+    "Concat",
+    "CrossEntropyLoss",
+    "DTypeError",
+    "DeviceError",
+    "Dropout",
+    "Error",
+    "Exp",
+    "Flatten",
+    "Gate",
+    "GaussianNLLLoss",
+    "Graph",
+    "GraphError",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
+    "HuberLoss",
+    "Identity",
+    "LabelError",
+    "LayoutError",
+    "LeakyReLU",
+    "Linear",
+    "LogSigmoid",
+    "MSELoss",
+    "Mish",
+    "NonFiniteError",
+    "Objective",
+    "Optimizer",
+    "OptionError",
+    "OutOfMemoryError",
+    "OutputError",
+    "Parallel",
+    "PoissonNLLLoss",
+    "ReLU",
+    "ReLU6",
+    "Residual",
+    "Sequential",
+    "ShapeError",
+    "SiLU",
+    "Sigmoid",
+    "Sin",
+    "SizeError",
+    "Softplus",
+    "Softsign",
+    "SolveReport",
+    "Square",
+    "StateError",
+    "Tanh",
+    "UnsupportedError",
+    "__version__",
+    "cg",
+    "datasets",
+    "devices",
+    "get_cmake_dir",
+    "get_include",
+    "get_num_threads",
+    "identity",
+    "plot",
+    "set_num_threads",
+    "show_config",
+    "testing",
+]
+
+_LAZY_MODULES = ("datasets", "plot", "testing")
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is slow to import, when it is first used."""
+    import importlib
+
+    if name in _LAZY_MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    if name == "identity":
+        value = importlib.import_module(".operators", __name__).identity
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

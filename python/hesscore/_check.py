@@ -1,0 +1,48 @@
+"""Checks of plain Python values: numbers, integers, shapes. Errors name the argument."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+from .errors import Error, OptionError
+
+
+def integer(name: str, value: Any, low: int, error: type[Error] = OptionError) -> int:
+    """`value` as an int that is at least `low`."""
+    expected = f"an integer >= {low}"
+    if isinstance(value, bool):
+        raise error.about(name, expected, value)
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise error.about(name, expected, repr(value)) from None
+    if not low <= number < 2**63:
+        raise error.about(name, expected, number)
+    return number
+
+
+def number(name: str, value: Any, error: type[Error] = OptionError) -> float:
+    """`value` as a finite float."""
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        raise error.about(name, "a finite number", repr(value)) from None
+    if isinstance(value, (str, bytes)) or not math.isfinite(result):
+        raise error.about(name, "a finite number", repr(value))
+    return result
+
+
+def flag(name: str, value: Any, error: type[Error] = OptionError) -> bool:
+    """`value` as a bool."""
+    if not isinstance(value, (bool, int)) or value not in (0, 1):
+        raise error.about(name, "True or False", repr(value))
+    return bool(value)
+
+
+def shape(name: str, value: Any, error: type[Error] = OptionError) -> tuple[int, ...]:
+    """`value`, an integer or a sequence of them, as a shape without the batch."""
+    if isinstance(value, (tuple, list)):
+        return tuple(integer(name, n, 1, error) for n in value)
+    return (integer(name, value, 1, error),)

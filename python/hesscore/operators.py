@@ -1,0 +1,238 @@
+"""Curvature matrices as SciPy linear operators. Imported on first use, because SciPy is slow to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator
+
+from . import _core
+from .errors import ShapeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .objective import Objective
+
+_CHUNK = 64  # unit vectors that share a pass
+
+
+class EngineOperator(LinearOperator):
+    """A symmetric operator that lives in the engine, where solvers use it without Python.
+
+    ``A + c * hesscore.identity(n)`` and ``c * A`` are again such operators; every other composition
+    is SciPy's.
+    """
+
+    def __init__(self, core: Any) -> None:
+        self._core = core
+        super().__init__(np.dtype(core.dtype), (core.size, core.size))
+
+    def matvec(self, x: Any) -> NDArray[Any]:
+        """Apply to a vector (n,) or a column (n, 1)."""
+        n, shape = self.shape[0], np.shape(x)
+        if shape == (n, 1):
+            return self._core.apply(np.reshape(x, (n,))).reshape(n, 1)
+        if shape != (n,):
+            raise ShapeError.about("v", f"({n},)", shape)
+        return self._core.apply(x)
+
+    def matmat(self, X: Any) -> NDArray[Any]:
+        """Apply to the columns of an (n, K) matrix, in one pass."""
+        n, shape = self.shape[0], np.shape(X)
+        if len(shape) != 2 or shape[0] != n:
+            raise ShapeError.about("V", f"({n}, K)", shape)
+        return self._core.apply(np.ascontiguousarray(np.transpose(X))).T
+
+    def rmatvec(self, x: Any) -> NDArray[Any]:
+        """Apply to a vector; the operator is symmetric."""
+        return self.matvec(x)
+
+    def rmatmat(self, X: Any) -> NDArray[Any]:
+        """Apply to columns; the operator is symmetric."""
+        return self.matmat(X)
+
+    _matvec, _matmat, _rmatvec, _rmatmat = matvec, matmat, rmatvec, rmatmat
+
+    def _adjoint(self) -> EngineOperator:
+        return self
+
+    _transpose = _adjoint
+
+    def __add__(self, other: Any) -> Any:
+        if isinstance(other, Identity) and other.shape == self.shape:
+            return EngineOperator(_core.shifted(self._core, other.factor, 1.0))
+        return super().__add__(other)
+
+    def __sub__(self, other: Any) -> Any:
+        if isinstance(other, Identity):
+            return self + other * -1.0
+        return super().__sub__(other)
+
+    def __mul__(self, other: Any) -> Any:
+        if np.isscalar(other):
+            return EngineOperator(_core.shifted(self._core, 0.0, float(other)))  # type: ignore
+        return super().__mul__(other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return self * other if np.isscalar(other) else super().__rmul__(other)
+
+    def __neg__(self) -> Any:
+        return self * -1.0
+
+    def dense(self) -> NDArray[Any]:
+        """Form the whole (n, n) matrix by n products.
+
+        Examples
+        --------
+        >>> import numpy as np, hesscore as hc
+        >>> f = hc.Objective(hc.Linear(1, 1), hc.MSELoss())
+        >>> G = f.ggn(np.zeros(2), np.full((1, 1), 3.0), np.zeros((1, 1)))
+        >>> (G + 0.5 * hc.identity(2)).dense().tolist()
+        [[18.5, 6.0], [6.0, 2.5]]
+        """
+        n = self.shape[0]
+        out = np.empty((n, n), self.dtype)
+        for first in range(0, n, _CHUNK):
+            out[first : first + _CHUNK] = self._unit_products(first)
+        return out
+
+    def diagonal(self) -> NDArray[Any]:
+        """Compute the exact diagonal by n products."""
+        n = self.shape[0]
+        out = np.empty(n, self.dtype)
+        for first in range(0, n, _CHUNK):
+            rows = self._unit_products(first)
+            index = np.arange(len(rows))
+            out[first : first + len(rows)] = rows[index, first + index]
+        return out
+
+    def _unit_products(self, first: int) -> NDArray[Any]:
+        n = self.shape[0]
+        return self._core.apply(np.eye(min(_CHUNK, n - first), n, first, self.dtype))
+
+
+class CurvatureOperator(EngineOperator):
+    """The Hessian, Gauss-Newton or Fisher matrix of an objective at one point.
+
+    Made by `Objective.hessian`, `ggn` and `fisher`; it keeps copies of w and the batch, is
+    linearised once and applied often. `A @ V` with columns V (P, K) is one pass.
+
+    Attributes
+    ----------
+    kind : str
+        "hessian", "ggn", "fisher_empirical" or "fisher_mc".
+
+    Examples
+    --------
+    >>> import numpy as np, hesscore as hc
+    >>> from scipy.sparse.linalg import eigsh
+    >>> f = hc.Objective(hc.Linear(1, 1), hc.MSELoss())
+    >>> H = f.hessian(np.zeros(2), np.full((1, 1), 3.0), np.zeros((1, 1)))
+    >>> float(eigsh(H, k=1, return_eigenvectors=False)[0].round(6))
+    20.0
+    """
+
+    def __init__(
+        self,
+        f: Objective,
+        kind: str,
+        product: Any,
+        w: Any,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        train: Any,
+        samples: int,
+        seed: int,
+    ) -> None:
+        core, *point = _core.curvature(
+            f._core, product, w, x, y, sample_weight, train, samples, seed
+        )
+        super().__init__(core)
+        self.kind = kind
+        self._f = f
+        self._point = point
+        self._train = train
+
+    def diagonal(self, kind: str | None = None) -> NDArray[Any]:
+        """Compute a diagonal at this point.
+
+        Parameters
+        ----------
+        kind : str, optional
+            As in `Objective.diag`. By default the exact diagonal of this matrix: one sweep for the
+            Gauss-Newton and the empirical Fisher matrix, else P products.
+
+        Returns
+        -------
+        (P,) array
+
+        Examples
+        --------
+        >>> import numpy as np, hesscore as hc
+        >>> f = hc.Objective(hc.Linear(1, 1), hc.MSELoss())
+        >>> H = f.hessian(np.zeros(2), np.full((1, 1), 3.0), np.zeros((1, 1)))
+        >>> H.diagonal().tolist(), H.diagonal("hesscale").tolist()
+        ([18.0, 2.0], [18.0, 2.0])
+        """
+        sweep = {"ggn": "ggn", "fisher_empirical": "empirical_fisher"}
+        kind = sweep.get(self.kind) if kind is None else kind
+        if kind is None:
+            return super().diagonal()
+        w, x, y, sample_weight = self._point
+        return self._f.diag(w, x, y, kind, sample_weight=sample_weight, train=self._train)
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} operator of shape {self.shape}, {self.dtype}>"
+
+
+class Identity(LinearOperator):
+    """``factor`` times the identity matrix."""
+
+    def __init__(self, n: int, factor: float, dtype: Any) -> None:
+        self.factor = factor
+        super().__init__(np.dtype(dtype), (n, n))
+
+    def _matvec(self, x: Any) -> Any:
+        return self.factor * x
+
+    _matmat = _matvec
+
+    def _adjoint(self) -> Identity:
+        return self
+
+    _transpose = _adjoint
+
+    def __add__(self, other: Any) -> Any:
+        return other + self if isinstance(other, EngineOperator) else super().__add__(other)
+
+    def __mul__(self, other: Any) -> Any:
+        if np.isscalar(other):
+            return Identity(self.shape[0], self.factor * float(other), self.dtype)  # type: ignore
+        return super().__mul__(other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return self * other if np.isscalar(other) else super().__rmul__(other)
+
+
+def identity(n: int, dtype: Any = np.float32) -> Identity:
+    """Make the identity operator of size n, for ``A + damping * identity(n)``.
+
+    Parameters
+    ----------
+    n : int
+        Its size.
+    dtype : dtype
+        What it says its dtype is; sums with the engine's operators keep theirs.
+
+    Examples
+    --------
+    >>> import numpy as np, hesscore as hc
+    >>> ((3.0 * hc.identity(2)) @ np.ones(2)).tolist()
+    [3.0, 3.0]
+    """
+    from . import _check
+
+    return Identity(_check.integer("n", n, 0), 1.0, dtype)

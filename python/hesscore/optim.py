@@ -1,0 +1,233 @@
+"""Optimizers: one small class over the engine's methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _check, _core, errors
+from ._progress import Progress
+from .errors import OptionError, StateError
+from .objective import Objective
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+StepInfo = _core.StepInfo
+
+#: method -> {option: default}
+methods: dict[str, dict[str, Any]] = _core.method_table()
+
+
+class Optimizer:
+    """Minimises an objective by steps that update `w` in place.
+
+    A step is one call into the engine and is taken in training mode. A step that fails, is rejected
+    or interrupted leaves `w` and the state as they were.
+
+    ================== ============================================================================
+    method             options (any rate may be a function of the step number, counted from 0)
+    ================== ============================================================================
+    sgd                lr, momentum, nesterov, weight_decay
+    adam, adamw        lr, beta1, beta2, eps, weight_decay (Kingma & Ba 2015; decoupled in adamw)
+    adahessian         the same, power, samples, seed: Adam on a Hutchinson diagonal (Yao et al.
+                       2021)
+    adahesscale,       the same, power, moment ("square" or "abs"): Adam on the HesScale diagonal
+    adahesscale_gn     (Elsayed & Mahmood 2022)
+    gauss_newton       lr, damping, damping_rule ("lm" or "constant"), cg_iterations, cg_rtol,
+                       martens_stop, warm_start, preconditioner ("none", "hesscale",
+                       "empirical_fisher"): CG on the damped Gauss-Newton matrix (Martens 2010).
+                       ``damping="lm"`` or ``"constant"`` names the rule and keeps the default value
+    ================== ============================================================================
+
+    Parameters
+    ----------
+    f : Objective
+        What to minimise.
+    method : str
+        One of the table; `hesscore.optim.methods` has the defaults.
+    **options
+        One of the table's row.
+
+    Raises
+    ------
+    OptionError
+        An unknown method or option, with the nearest known one; or a value out of range.
+
+    Examples
+    --------
+    >>> import numpy as np, hesscore as hc
+    >>> f = hc.Objective(hc.Linear(2, 1), hc.MSELoss())
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(64, 2))
+    >>> y = x @ np.array([[2.0], [-1.0]]) + 0.5
+    >>> w = f.init(dtype="float64")
+    >>> opt = hc.Optimizer(f, "gauss_newton", damping=1e-6)
+    >>> info = opt.step(w, x, y)
+    >>> w.round(3).tolist(), info.accepted
+    ([2.0, -1.0, 0.5], True)
+    """
+
+    def __init__(self, f: Objective, method: str, **options: Any) -> None:
+        if not isinstance(f, Objective):
+            raise OptionError.about("f", "an Objective", repr(f))
+        if method not in methods:
+            raise errors.unknown("method", method, methods)
+        for name in options:
+            if name not in methods[method]:
+                raise errors.unknown(f"option of {method}", name, methods[method])
+        if options.get("damping") in ("lm", "constant"):
+            options["damping_rule"] = options.pop("damping")
+        self.f = f
+        self.method = method
+        self.options = {**methods[method], **options}
+        self._core = _core.Optimizer(f._core, method, options)
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{k}={v!r}" for k, v in self.options.items())
+        return f"Optimizer({self.method!r}, {options})"
+
+    def step(self, w: Any, x: Any, y: Any, sample_weight: Any = None) -> _core.StepInfo:
+        """Take one step on a batch; `w` is updated in place.
+
+        Parameters
+        ----------
+        w : (P,) NumPy array
+            Writable and contiguous, with memory of its own. Its dtype stays the same for the
+            optimizer's life.
+        x, y, sample_weight
+            The batch, as in `Objective.loss`.
+
+        Returns
+        -------
+        StepInfo
+            loss (before the step), step (from 1), accepted, and for gauss_newton damping, rho
+            (actual over predicted reduction) and iterations (of CG).
+
+        Raises
+        ------
+        OutputError, ShapeError, DTypeError, LabelError, NonFiniteError
+            A bad argument, or a loss, gradient or curvature that is not finite.
+
+        Examples
+        --------
+        >>> import numpy as np, hesscore as hc
+        >>> f = hc.Objective(hc.Linear(1, 1), hc.MSELoss())
+        >>> w = np.zeros(2)
+        >>> info = hc.Optimizer(f, "sgd", lr=0.1).step(w, np.ones((1, 1)), np.ones((1, 1)))
+        >>> w.tolist(), info.loss
+        ([0.2, 0.2], 1.0)
+        """
+        return self._core.step(w, x, y, sample_weight)
+
+    def run(
+        self,
+        w: Any,
+        X: Any,
+        Y: Any,
+        batch_size: int = 128,
+        epochs: int = 5,
+        shuffle_seed: int = 0,
+        on_step: Callable[[_core.StepInfo], Any] | None = None,
+        progress: bool = True,
+        *,
+        sample_weight: Any = None,
+        shuffle: bool = True,
+        dropout_seed: int = 0,
+        first_epoch: int = 0,
+    ) -> NDArray[np.float64]:
+        """Take many steps over a data set: many steps, few calls.
+
+        Batches are gathered in the engine. The order of epoch e is a function of (shuffle_seed, e);
+        the last batch of an epoch may be smaller. Ctrl-C is seen within 50 ms plus one step and
+        raises KeyboardInterrupt with `w` and the state exactly between two steps.
+
+        Parameters
+        ----------
+        w : (P,) NumPy array
+            Updated in place, as in `step`.
+        X, Y, sample_weight
+            The data set, as in `Objective.loss`.
+        batch_size, epochs : int
+            Samples in a batch; passes over the data.
+        shuffle_seed : int
+            Seed of the order.
+        on_step : callable, optional
+            Called with the StepInfo after each step; a true return value ends the run.
+        progress : bool
+            Show a bar (by tqdm, or without it a plain line) on stderr.
+        shuffle : bool
+            False takes the samples as they come.
+        dropout_seed : int
+            Seed of the dropout masks.
+        first_epoch : int
+            Number of the first epoch, to go on with a run where another one ended.
+
+        Returns
+        -------
+        (steps,) float64 array
+            The loss of each batch before its step.
+
+        Examples
+        --------
+        >>> import numpy as np, hesscore as hc
+        >>> f = hc.Objective(hc.Linear(2, 1), hc.MSELoss())
+        >>> X = np.random.default_rng(0).normal(size=(256, 2))
+        >>> w = f.init(dtype="float64")
+        >>> opt = hc.Optimizer(f, "adam", lr=0.05)
+        >>> losses = opt.run(w, X, X[:, :1] + 1, batch_size=32, epochs=30, progress=False)
+        >>> losses.shape, bool(losses[-1] < 1e-3)
+        ((240,), True)
+        """
+        batch_size = _check.integer("batch_size", batch_size, 1)
+        epochs = _check.integer("epochs", epochs, 0)
+        seeds = _check.integer("shuffle_seed", shuffle_seed, 0), _check.flag("shuffle", shuffle)
+        dropout_seed = _check.integer("dropout_seed", dropout_seed, 0)
+        first_epoch = _check.integer("first_epoch", first_epoch, 0)
+        if on_step is not None and not callable(on_step):
+            raise OptionError.about("on_step", "a callable or None", repr(on_step))
+        with Progress(_rows(X), batch_size, epochs, enabled=bool(progress)) as bar:
+            return self._core.run(
+                w, X, Y, sample_weight, batch_size, first_epoch, epochs, *seeds, dropout_seed,
+                on_step, bar.update,
+            )  # fmt: skip
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copy the state: NumPy arrays and numbers, fit for `numpy.savez`. Exact.
+
+        Examples
+        --------
+        >>> import hesscore as hc
+        >>> f = hc.Objective(hc.Linear(1, 1), hc.MSELoss())
+        >>> opt = hc.Optimizer(f, "adam")
+        >>> opt.load_state_dict(opt.state_dict())
+        """
+        vectors, scalars = self._core.state()
+        return {"method": self.method, **scalars, **vectors}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over a state of the same method and length; steps go on bit for bit.
+
+        Raises
+        ------
+        StateError
+            A key is missing or unknown, or a vector has the wrong length.
+        """
+        if not isinstance(state, Mapping) or str(state.get("method")) != self.method:
+            got = state.get("method") if isinstance(state, Mapping) else type(state).__name__
+            raise StateError.about("state", f"a state of {self.method!r}", repr(got))
+        vectors, scalars = {}, {}
+        for name, value in state.items():
+            if np.ndim(value) == 1:
+                vectors[name] = np.asarray(value)
+            elif name != "method":
+                scalars[name] = _check.number(f"state[{name!r}]", value, StateError)
+        self._core.load_state(vectors, scalars)
+
+
+def _rows(X: Any) -> int:
+    first = next(iter(X.values()), None) if isinstance(X, dict) else X
+    shape = getattr(first, "shape", None)
+    return shape[0] if shape else 0

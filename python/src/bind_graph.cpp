@@ -1,0 +1,121 @@
+// Losses, the graph builder and the finished graph.
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/string_view.h>
+#include <nanobind/stl/vector.h>
+
+#include "hesscore/graph.hpp"
+#include "module.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace hesscore::python {
+namespace {
+
+// A class of its own, so that Python holds any loss as one opaque type.
+struct AnyLoss {
+  Loss loss;
+};
+
+Reduction reduction_of(bool mean) { return mean ? Reduction::mean : Reduction::sum; }
+
+void bind_losses(nb::module_& m) {
+  nb::class_<AnyLoss>(m, "Loss");
+  m.def("cross_entropy",
+        [](std::vector<double> weight, std::optional<std::int64_t> ignore_index, double smoothing,
+           bool mean) {
+          return AnyLoss{CrossEntropyLoss{std::move(weight), ignore_index, smoothing,
+                                          reduction_of(mean)}};
+        },
+        "weight"_a, "ignore_index"_a.none(), "label_smoothing"_a, "mean"_a);
+  m.def("mse", [](bool mean) { return AnyLoss{MSELoss{reduction_of(mean)}}; }, "mean"_a);
+  m.def("bce_with_logits",
+        [](std::vector<double> pos_weight, bool mean) {
+          return AnyLoss{BCEWithLogitsLoss{std::move(pos_weight), reduction_of(mean)}};
+        },
+        "pos_weight"_a, "mean"_a);
+  m.def("gaussian_nll", [](bool mean) { return AnyLoss{GaussianNLLLoss{reduction_of(mean)}}; },
+        "mean"_a);
+  m.def("poisson_nll", [](bool mean) { return AnyLoss{PoissonNLLLoss{reduction_of(mean)}}; },
+        "mean"_a);
+  m.def("huber",
+        [](double delta, bool mean) { return AnyLoss{HuberLoss{delta, reduction_of(mean)}}; },
+        "delta"_a, "mean"_a);
+}
+
+nb::tuple shape_tuple(const Shape& shape) { return nb::tuple(nb::cast(shape)); }
+
+nb::list layout_of(const Graph& graph) {
+  nb::list layout;
+  for (const Parameter& p : graph.parameters()) {
+    layout.append(nb::make_tuple(p.name, p.offset, shape_tuple(p.shape)));
+  }
+  return layout;
+}
+
+// (name, layer, shape, number of parameters) of every node; shared parameters count where first used.
+nb::list rows_of(const Graph& graph) {
+  nb::list rows;
+  std::vector<bool> counted(graph.groups().size(), false);
+  for (const Node& node : graph.nodes()) {
+    std::string name = node.name;
+    std::int64_t count = 0;
+    if (node.group >= 0) {
+      const auto g = static_cast<std::size_t>(node.group);
+      name = graph.groups()[g].name;
+      for (const int id : graph.groups()[g].ids) {
+        if (!counted[g]) count += graph.parameters()[static_cast<std::size_t>(id)].size;
+      }
+      counted[g] = true;
+    }
+    rows.append(nb::make_tuple(name, describe(node.op.get()), shape_tuple(node.shape), count));
+  }
+  return rows;
+}
+
+std::vector<std::string> input_names(const Graph& graph) {
+  std::vector<std::string> names;
+  for (const int id : graph.inputs()) {
+    names.push_back(graph.nodes()[static_cast<std::size_t>(id)].name);
+  }
+  return names;
+}
+
+}  // namespace
+
+void bind_graph(nb::module_& m) {
+  bind_losses(m);
+  m.def("activations", &activations);
+  nb::class_<Graph>(m, "Graph")
+      .def_prop_ro("num_params", &Graph::num_params)
+      .def_prop_ro("layout", &layout_of)
+      .def_prop_ro("rows", &rows_of)
+      .def_prop_ro("inputs", &input_names)
+      .def_prop_ro("output_shape", [](const Graph& g) {
+        return shape_tuple(g.nodes()[static_cast<std::size_t>(g.output())].shape);
+      });
+
+  nb::class_<GraphBuilder::Layer>(m, "Layer");
+  nb::class_<GraphBuilder>(m, "GraphBuilder")
+      .def(nb::init<>())
+      .def("input", &GraphBuilder::input, "shape"_a, "name"_a)
+      .def("make_linear", &GraphBuilder::make_linear, "in_features"_a, "out_features"_a, "bias"_a,
+           "name"_a)
+      .def("call", &GraphBuilder::call, "layer"_a, "x"_a)
+      .def("activation", &GraphBuilder::activation, "x"_a, "name"_a, "alpha"_a.none())
+      .def("flatten", &GraphBuilder::flatten, "x"_a)
+      .def("identity", &GraphBuilder::identity, "x"_a)
+      .def("dropout", &GraphBuilder::dropout, "x"_a, "p"_a)
+      .def("add", &GraphBuilder::add, "xs"_a)
+      .def("multiply", &GraphBuilder::multiply, "a"_a, "b"_a)
+      .def("concat", &GraphBuilder::concat, "xs"_a, "axis"_a)
+      .def("shape", [](const GraphBuilder& b, int node) { return shape_tuple(b.shape(node)); },
+           "node"_a)
+      .def("finish", [](GraphBuilder& b, int output,
+                        const AnyLoss& loss) { return b.finish(output, loss.loss); },
+           "output"_a, "loss"_a);
+}
+
+}  // namespace hesscore::python

@@ -1,0 +1,177 @@
+// Optimizers: one step, many steps with polling for Ctrl-C, and the state as arrays.
+#include <nanobind/stl/string.h>
+
+#include <chrono>
+#include <vector>
+
+#include "methods.hpp"
+#include "module.hpp"
+#include "objective.hpp"
+
+using namespace nanobind::literals;
+
+namespace hesscore::python {
+namespace {
+
+struct PyOptimizer {
+  PyOptimizer(const PyObjective& objective, const std::string& method, const nb::dict& options)
+      : f(objective), engine(objective.engine, make_method(method, options)) {}
+
+  const PyObjective& f;
+  Optimizer engine;
+};
+
+// (w, x, y, sample_weight) of a step or a run; w is updated in place.
+struct StepArguments {
+  StepArguments(const PyObjective& f, nb::handle w_in, nb::handle x_in, nb::handle y_in,
+                nb::handle weight_in) {
+    w.read_output(w_in);
+    x.read(x_in, w);
+    read_targets(f, w, y_in, weight_in, y, sample_weight);
+    const View& view = w.view();
+    if (x.overlaps(view) || overlap(y, view) || overlap(sample_weight, view)) {
+      throw OutputError("w", "memory of its own", "an array that overlaps the data");
+    }
+  }
+  Batch batch() const { return {x.inputs(), y.view(), sample_weight.view()}; }
+  void check_finite() const {
+    w.check_finite();
+    x.check_finite();
+    y.check_finite();
+    sample_weight.check_finite();
+  }
+
+  Array w{"w"};
+  InputArrays x;
+  Array y{"y"}, sample_weight{"sample_weight"};
+};
+
+StepInfo step(PyOptimizer& o, nb::handle w, nb::handle x, nb::handle y, nb::handle sample_weight) {
+  const StepArguments a(o.f, w, x, y, sample_weight);
+  const nb::gil_scoped_release release;
+  if (o.f.check_finite) a.check_finite();
+  return o.engine.step(a.w, a.batch());
+}
+
+// What a run does after each step: notes the loss, calls on_step, and every 50 ms looks for signals
+// and tells the progress. An exception ends the run at this step and is thrown by `finish`.
+class Watcher {
+ public:
+  Watcher(nb::handle on_step, nb::handle progress) : on_step_(on_step), progress_(progress) {}
+
+  bool operator()(const StepInfo& info) {
+    losses_.push_back(info.loss);
+    const auto now = std::chrono::steady_clock::now();
+    const bool due = now - polled_ >= std::chrono::milliseconds(50);
+    if (on_step_.is_none() && !due) return false;
+    if (due) polled_ = now;
+    const nb::gil_scoped_acquire acquire;
+    try {
+      if (!on_step_.is_none()) stopped_ = nb::cast<bool>(nb::bool_(on_step_(info)));
+      if (due) poll(info);
+    } catch (...) {
+      error_ = std::current_exception();
+      stopped_ = true;
+    }
+    return stopped_;
+  }
+
+  bool stopped() const { return stopped_; }
+
+  nb::object finish() {
+    if (error_) std::rethrow_exception(error_);
+    const NewArray out(DType::f64, {static_cast<std::int64_t>(losses_.size())});
+    std::copy(losses_.begin(), losses_.end(), static_cast<double*>(out.view.data));
+    return out.object;
+  }
+
+ private:
+  void poll(const StepInfo& info) {
+    if (PyErr_CheckSignals() != 0) throw nb::python_error();
+    if (!progress_.is_none()) progress_(losses_.size(), info);
+  }
+
+  nb::handle on_step_, progress_;
+  std::vector<double> losses_;
+  std::chrono::steady_clock::time_point polled_ = std::chrono::steady_clock::now();
+  std::exception_ptr error_;
+  bool stopped_ = false;
+};
+
+nb::object run(PyOptimizer& o, nb::handle w, nb::handle x, nb::handle y, nb::handle sample_weight,
+               std::int64_t batch_size, std::int64_t first_epoch, std::int64_t epochs,
+               std::uint64_t shuffle_seed, bool shuffle, std::uint64_t dropout_seed,
+               nb::handle on_step, nb::handle progress) {
+  const StepArguments a(o.f, w, x, y, sample_weight);
+  const RunOptions options{batch_size, shuffle_seed, shuffle, dropout_seed};
+  const std::int64_t steps = (a.x.batch_size() + batch_size - 1) / batch_size;
+  Watcher watcher(on_step, progress);
+  {
+    const nb::gil_scoped_release release;
+    if (o.f.check_finite) a.check_finite();
+    for (std::int64_t e = first_epoch; e < first_epoch + epochs && !watcher.stopped(); ++e) {
+      o.engine.run(a.w, a.batch(), options, e, 0, steps, std::ref(watcher));
+    }
+  }
+  return watcher.finish();
+}
+
+nb::tuple state(const PyOptimizer& o) {
+  const Optimizer::State s = o.engine.state();
+  nb::dict vectors, scalars;
+  for (const auto& [name, values] : s.vectors) {
+    const NewArray array(DType::f64, {static_cast<std::int64_t>(values.size())});
+    std::copy(values.begin(), values.end(), static_cast<double*>(array.view.data));
+    vectors[name.c_str()] = array.object;
+  }
+  for (const auto& [name, value] : s.scalars) scalars[name.c_str()] = value;
+  return nb::make_tuple(vectors, scalars);
+}
+
+void load_state(PyOptimizer& o, const nb::dict& vectors, const nb::dict& scalars) {
+  Optimizer::State s;
+  for (const auto& [key, value] : vectors) {
+    const std::string name = nb::cast<std::string>(key);
+    Array array(name);
+    array.read(value);
+    if (array.view().dtype != DType::f64) throw DTypeError(name, "float64", "float32");
+    const auto* p = static_cast<const double*>(array.view().data);
+    s.vectors[name].assign(p, p + element_count(array.view().shape));
+  }
+  for (const auto& [key, value] : scalars) {
+    s.scalars[nb::cast<std::string>(key)] = nb::cast<double>(value);
+  }
+  o.engine.load_state(s);
+}
+
+std::string step_text(const StepInfo& i) {
+  const std::string accepted = i.accepted ? "True" : "False";
+  return "StepInfo(loss=" + std::to_string(i.loss) + ", step=" + std::to_string(i.step) +
+         ", accepted=" + accepted + ", damping=" + std::to_string(i.damping) +
+         ", rho=" + std::to_string(i.rho) + ", iterations=" + std::to_string(i.iterations) + ")";
+}
+
+}  // namespace
+
+void bind_optim(nb::module_& m) {
+  m.def("method_table", &method_table);
+  nb::class_<StepInfo>(m, "StepInfo", "What one optimizer step did.")
+      .def_ro("loss", &StepInfo::loss, "loss of the batch before the step")
+      .def_ro("step", &StepInfo::step, "number of this step, from 1")
+      .def_ro("accepted", &StepInfo::accepted, "False: w was left as it was")
+      .def_ro("damping", &StepInfo::damping, "damping of the step (gauss_newton)")
+      .def_ro("rho", &StepInfo::rho, "actual over predicted reduction (gauss_newton)")
+      .def_ro("iterations", &StepInfo::iterations, "CG iterations (gauss_newton)")
+      .def("__repr__", &step_text);
+  nb::class_<PyOptimizer>(m, "Optimizer")
+      .def(nb::init<const PyObjective&, const std::string&, const nb::dict&>(), "f"_a, "method"_a,
+           "options"_a, nb::keep_alive<1, 2>())
+      .def("step", &step, "w"_a, "x"_a, "y"_a, "sample_weight"_a.none())
+      .def("run", &run, "w"_a, "x"_a, "y"_a, "sample_weight"_a.none(), "batch_size"_a,
+           "first_epoch"_a, "epochs"_a, "shuffle_seed"_a, "shuffle"_a, "dropout_seed"_a,
+           "on_step"_a.none(), "progress"_a.none())
+      .def("state", &state)
+      .def("load_state", &load_state, "vectors"_a, "scalars"_a);
+}
+
+}  // namespace hesscore::python

@@ -1,0 +1,198 @@
+// The fields of every method, visited; schedules that call back into Python.
+#include "methods.hpp"
+
+#include <nanobind/stl/string.h>
+
+#include <cmath>
+#include <memory>
+
+namespace hesscore::python {
+namespace {
+
+template <class Visit>
+void visit_fields(Sgd& m, const Visit& visit) {
+  visit("lr", m.lr);
+  visit("momentum", m.momentum);
+  visit("nesterov", m.nesterov);
+  visit("weight_decay", m.weight_decay);
+}
+
+template <class M, class Visit>
+void visit_adam(M& m, const Visit& visit) {
+  visit("lr", m.lr);
+  visit("beta1", m.beta1);
+  visit("beta2", m.beta2);
+  visit("eps", m.eps);
+  visit("weight_decay", m.weight_decay);
+}
+
+template <class Visit>
+void visit_fields(Adam& m, const Visit& visit) {
+  visit_adam(m, visit);
+}
+
+template <class Visit>
+void visit_fields(AdamW& m, const Visit& visit) {
+  visit_adam(m, visit);
+}
+
+template <class Visit>
+void visit_fields(AdaHessian& m, const Visit& visit) {
+  visit_adam(m, visit);
+  visit("power", m.power);
+  visit("samples", m.samples);
+  visit("seed", m.seed);
+}
+
+template <class Visit>
+void visit_fields(AdaHesScale& m, const Visit& visit) {
+  visit_adam(m, visit);
+  visit("power", m.power);
+  visit("moment", m.moment);
+}
+
+template <class Visit>
+void visit_fields(GaussNewton& m, const Visit& visit) {
+  visit("lr", m.lr);
+  visit("damping_rule", m.damping_rule);
+  visit("damping", m.damping);
+  visit("cg_iterations", m.cg_iterations);
+  visit("cg_rtol", m.cg_rtol);
+  visit("martens_stop", m.martens_stop);
+  visit("warm_start", m.warm_start);
+  visit("preconditioner", m.preconditioner);
+}
+
+template <class Visit>
+void for_each_method(const Visit& visit) {
+  visit("sgd", Sgd{});
+  visit("adam", Adam{});
+  visit("adamw", AdamW{});
+  visit("adahessian", AdaHessian{});
+  visit("adahesscale", AdaHesScale{});
+  visit("adahesscale_gn", AdaHesScaleGN{});
+  visit("gauss_newton", GaussNewton{});
+}
+
+// ---- from Python -------------------------------------------------------------------------------
+
+[[noreturn]] void refuse(const char* name, const std::string& expected, nb::handle got) {
+  throw OptionError(name, expected, nb::cast<std::string>(nb::repr(got)));
+}
+
+// A Python callable as a schedule. The engine copies it freely, so the reference is behind a shared
+// pointer that takes the GIL to let go.
+class Schedule {
+ public:
+  Schedule(const char* name, nb::handle call)
+      : name_(name), call_(call.inc_ref().ptr(), [](PyObject* p) {
+          const nb::gil_scoped_acquire acquire;
+          Py_DECREF(p);
+        }) {}
+
+  double operator()(std::int64_t step) const {
+    const nb::gil_scoped_acquire acquire;
+    const nb::object result = nb::handle(call_.get())(step);
+    const double value = PyFloat_AsDouble(result.ptr());
+    const bool number = PyErr_Occurred() == nullptr;
+    PyErr_Clear();
+    if (!number || !std::isfinite(value)) {
+      refuse(name_, "a finite number from the schedule at step " + std::to_string(step), result);
+    }
+    return value;
+  }
+
+ private:
+  const char* name_;
+  std::shared_ptr<PyObject> call_;
+};
+
+void set(const char* name, nb::handle from, double& to) {
+  const bool number = PyNumber_Check(from.ptr()) && !PyBool_Check(from.ptr());
+  to = number ? PyFloat_AsDouble(from.ptr()) : 0;
+  const bool failed = !number || PyErr_Occurred() != nullptr;
+  PyErr_Clear();
+  if (failed || !std::isfinite(to)) refuse(name, "a finite number", from);
+}
+
+void set(const char* name, nb::handle from, Rate& to) {
+  if (PyCallable_Check(from.ptr())) {
+    to = Rate(Schedule(name, from));
+    return;
+  }
+  double value = 0;
+  set(name, from, value);
+  to = Rate(value);
+}
+
+template <class I>
+  requires std::is_integral_v<I>
+void set(const char* name, nb::handle from, I& to) {
+  if (PyBool_Check(from.ptr()) || !PyIndex_Check(from.ptr()) ||
+      !nb::try_cast(nb::steal(PyNumber_Index(from.ptr())), to)) {
+    refuse(name, std::is_unsigned_v<I> ? "a non-negative integer" : "an integer", from);
+  }
+}
+
+void set(const char* name, nb::handle from, bool& to) {
+  if (!PyBool_Check(from.ptr())) refuse(name, "True or False", from);
+  to = from.ptr() == Py_True;
+}
+
+void set(const char* name, nb::handle from, std::string& to) {
+  if (!nb::try_cast(from, to)) refuse(name, "a string", from);
+}
+
+template <class E>
+void choose(const char* name, nb::handle from, E& to, const char* a, E ea, const char* b, E eb) {
+  std::string text;
+  if (!nb::try_cast(from, text) || (text != a && text != b)) {
+    refuse(name, "'" + std::string(a) + "' or '" + b + "'", from);
+  }
+  to = text == a ? ea : eb;
+}
+
+void set(const char* name, nb::handle from, Moment& to) {
+  choose(name, from, to, "square", Moment::square, "abs", Moment::abs);
+}
+
+void set(const char* name, nb::handle from, Damping& to) {
+  choose(name, from, to, "lm", Damping::lm, "constant", Damping::constant);
+}
+
+// ---- to Python ---------------------------------------------------------------------------------
+
+nb::object shown(const Rate& r) { return nb::float_(r(0)); }
+nb::object shown(Moment m) { return nb::str(m == Moment::square ? "square" : "abs"); }
+nb::object shown(Damping d) { return nb::str(d == Damping::lm ? "lm" : "constant"); }
+template <class T>
+nb::object shown(const T& value) {
+  return nb::cast(value);
+}
+
+}  // namespace
+
+Method make_method(const std::string& name, const nb::dict& options) {
+  std::optional<Method> method;
+  for_each_method([&](const char* candidate, auto m) {
+    if (name != candidate) return;
+    visit_fields(m, [&](const char* key, auto& field) {
+      if (options.contains(key)) set(key, options[key], field);
+    });
+    method = m;
+  });
+  if (!method) throw OptionError("method", "the name of an optimizer", name);
+  return *method;
+}
+
+nb::dict method_table() {
+  nb::dict table;
+  for_each_method([&](const char* name, auto m) {
+    nb::dict defaults;
+    visit_fields(m, [&](const char* key, auto& field) { defaults[key] = shown(field); });
+    table[name] = defaults;
+  });
+  return table;
+}
+
+}  // namespace hesscore::python

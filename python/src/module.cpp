@@ -1,0 +1,13 @@
+// The extension module hesscore._core.
+#include "module.hpp"
+
+NB_MODULE(_core, m) {
+  m.doc() = "The compiled engine behind hesscore. Use the hesscore package itself.";
+  m.attr("__version__") = HESSCORE_VERSION;
+  hesscore::python::bind_core(m);
+  hesscore::python::bind_graph(m);
+  hesscore::python::bind_objective(m);
+  hesscore::python::bind_curvature(m);
+  hesscore::python::bind_solve(m);
+  hesscore::python::bind_optim(m);
+}

@@ -1,0 +1,17 @@
+// A linear operator as Python holds it.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "arrays.hpp"
+#include "hesscore/linear_operator.hpp"
+
+namespace hesscore::python {
+
+struct PyOperator {
+  std::unique_ptr<LinearOperator> engine;
+  std::vector<nb::object> keep;  // what the engine's operator borrows
+};
+
+}  // namespace hesscore::python

@@ -1,0 +1,36 @@
+"""Every example in a docstring of the package runs and gives what it says."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+
+import pytest
+
+import hesscore as hc
+
+MODULES = ("", ".config", ".errors", ".losses", ".nn", ".objective", ".operators", ".optim",
+           ".solve", ".testing")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name):
+    failed, _ = doctest.testmod(importlib.import_module(f"hesscore{name}"))
+    assert failed == 0
+
+
+def test_every_public_name_is_documented():
+    named = [getattr(hc, n) for n in hc.__all__ if not n.startswith("__")]
+    bare = [o for o in named if not (inspect.getdoc(o) or "").strip()]
+    assert bare == []
+
+
+def test_public_functions_and_main_classes_have_examples():
+    for name in ("cg", "devices", "identity", "set_num_threads", "show_config", "get_include",
+                 "get_cmake_dir", "Optimizer", "Graph", "Linear", "Sequential"):  # fmt: skip
+        assert ">>>" in inspect.getdoc(getattr(hc, name)), name
+    for owner in (hc.Objective, hc.Optimizer):
+        for name, method in vars(owner).items():
+            if inspect.isfunction(method) and not name.startswith("_"):
+                assert ">>>" in (method.__doc__ or "") or name == "load_state_dict", name
