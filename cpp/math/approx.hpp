@@ -3,8 +3,9 @@
 // double: the standard library's. Infinities, NaN, overflow and underflow behave as in the standard
 // library.
 //
-// The polynomials are minimax fits, made by bench/fit_approx.py. Largest errors, in ulp, measured
-// by tests/test_math.cpp with and without fused multiply-add: see kMaxUlp there.
+// The polynomials are minimax fits, made by bench/fit_approx.py. Largest errors, with and without
+// fused multiply-add: exp 1.0, expm1 1.7, log 0.8, log1p 1.4, tanh 1.4, sine and cosine 1.6, Phi 5.4
+// and its density 2.1 ulp.
 #pragma once
 
 #include <cmath>
