@@ -2,26 +2,28 @@
 # `cmake --install`, and inside the Python package in a wheel.
 include(CMakePackageConfigHelpers)
 
-if(SKBUILD)
+set(_soversion ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+if(SKBUILD)  # a wheel has no links: the file has the name that the loader looks for
   set(_component python)
   set(_lib hesscore)
   set(_include hesscore/include)
   set(_cmake hesscore/lib/cmake/hesscore)
+  set(_version ${_soversion})
+  set(_namelink NAMELINK_SKIP)
 else()
   set(_component cpp)
   set(_lib ${CMAKE_INSTALL_LIBDIR})
   set(_include ${CMAKE_INSTALL_INCLUDEDIR})
   set(_cmake ${CMAKE_INSTALL_LIBDIR}/cmake/hesscore)
-  set_target_properties(hesscore PROPERTIES
-    VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+  set(_version ${PROJECT_VERSION})
 endif()
 
 target_include_directories(hesscore INTERFACE $<INSTALL_INTERFACE:${_include}>)
-set_target_properties(hesscore PROPERTIES INSTALL_RPATH "${HESSCORE_LAPACK_RPATH}")
+set_target_properties(hesscore PROPERTIES
+  VERSION ${_version} SOVERSION ${_soversion} INSTALL_RPATH "${HESSCORE_LAPACK_RPATH}")
 
 install(TARGETS hesscore EXPORT hesscoreTargets
-        LIBRARY DESTINATION ${_lib} COMPONENT ${_component}
-        NAMELINK_COMPONENT ${_component})
+        LIBRARY DESTINATION ${_lib} COMPONENT ${_component} ${_namelink})
 if(TARGET hesscore_cuda)
   set_target_properties(hesscore_cuda PROPERTIES
     INSTALL_RPATH "$ORIGIN;$ORIGIN/../nvidia/cu13/lib")
