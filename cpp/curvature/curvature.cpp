@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <map>
 
-#include "objective/impl.hpp"
+#include "curvature/sample_coordinates.hpp"
 
 namespace hesscore {
 namespace {
@@ -23,7 +23,6 @@ class CurvatureOperator final : public LinearOperator {
         clock_(impl_.device(), clock.size() * sizeof(std::uint64_t)) {
     impl_.device().from_host(clock_.data(), clock.data(), clock_.bytes());
     bindings_.add(kPortClock, clock_.data());
-    plan(1);
   }
 
   std::int64_t size() const override { return impl_.graph().num_params(); }
@@ -40,6 +39,10 @@ class CurvatureOperator final : public LinearOperator {
       p.run_phase(1);
       done += reps;
     }
+  }
+
+  std::unique_ptr<KrylovCoordinates> krylov_coordinates(const void* b) const override {
+    return sample_coordinates(impl_, request_, bindings_, b);
   }
 
  private:

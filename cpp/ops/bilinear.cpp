@@ -19,8 +19,11 @@ void Bilinear::forward(Emit& e, const Site& s, Out y) const {
 
 void Bilinear::jvp(Emit& e, const Site& s, const JvpPorts& p) const {
   Out dy = p.dy;
-  product(e, s, p.v[0], bias_of(p.v), s.x[0], dy, {p.reps, true, false, p.stride});
-  if (p.dx[0]) product(e, s, s.w[0], {}, p.dx[0], adding(dy), {p.reps, false, true});
+  if (!p.v.empty()) {
+    product(e, s, p.v[0], bias_of(p.v), s.x[0], dy, {p.reps, true, false, p.stride});
+    dy = adding(dy);
+  }
+  if (p.dx[0]) product(e, s, s.w[0], {}, p.dx[0], dy, {p.reps, false, true});
 }
 
 void Bilinear::vjp(Emit& e, const Site& s, const VjpPorts& p) const {

@@ -89,6 +89,26 @@ void Linear::dual_w(Emit& e, const Site& s, In gy, In hy, Out gw, Out hw) const 
   e.call<kernels::DualProduct>({gy, hy, s.x[0], gw, hw, out_, in_, rows(s), true});
 }
 
+Op::GramCost Linear::gram_cost(const Site& a, const Site& b) const {
+  return {rows(a) * rows(b) * out_, (rows(a) + rows(b)) * in_ * out_};
+}
+
+// K = X_a X_b', plus one where there is a bias: the same for every output.
+Operand Linear::gram(Emit& e, const Site& a, const Site& b) const {
+  const std::int64_t ra = rows(a), rb = rows(b);
+  const Operand k = e.temporary(ra * rb);
+  In one;
+  if (bias_) one = e.constant(std::vector<double>(static_cast<std::size_t>(rb), 1.0));
+  kernels::Product::Args p{a.x[0], b.x[0], one, k, ra, rb, in_};
+  p.trans_b = true;
+  e.call<kernels::Product>(p);
+  return k;
+}
+
+void Linear::gram_apply(Emit& e, const Site& a, const Site& b, In k, In c, Out u) const {
+  e.call<kernels::Product>({k, c, {}, u, rows(a), out_, rows(b)});
+}
+
 // One position: sum_c (g x')^2 = (sum_c g o g)' (x o x). Several positions (time steps, or several
 // uses of a shared layer) are contracted before squaring.
 void Linear::deposit_squares(Emit& e, const std::vector<SquareUse>& uses, std::int64_t reps,

@@ -12,6 +12,9 @@ class Linear : public Bilinear {
   std::string describe() const override;
   Shape output_shape(const std::vector<Shape>& x) const override;
   std::vector<ParameterShape> parameters() const override;
+  GramCost gram_cost(const Site& a, const Site& b) const override;
+  Operand gram(Emit& e, const Site& a, const Site& b) const override;
+  void gram_apply(Emit& e, const Site& a, const Site& b, In k, In c, Out u) const override;
   void deposit_squares(Emit& e, const std::vector<SquareUse>& uses, std::int64_t reps, double scale,
                        const std::vector<Out>& to) const override;
 

@@ -37,7 +37,7 @@ struct Site {
 // tangents and results of different reps are `stride` elements apart. An empty operand is absent: a
 // tangent that is zero, or a result nobody needs.
 struct JvpPorts {
-  std::vector<In> dx, v;
+  std::vector<In> dx, v;  // v empty: the parameters stay
   Out dy;
   std::int64_t reps = 1, stride = 0;
 };
@@ -77,6 +77,16 @@ class Op {
   virtual void vjp(Emit& e, const Site& s, const VjpPorts& p) const = 0;
   virtual void vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const = 0;
   virtual void diag(Emit& e, const Site& s, const DiagPorts& p) const = 0;
+
+  // Layers whose output is linear in their parameters, S v = P(v, x), may state the Gram matrix
+  // K = S_a S_b' between two uses a, b of theirs: u (+)= K c without forming S_b' c. Costs are
+  // multiply-adds of a product with K, and of S_a followed by S_b'; zero without a rule.
+  struct GramCost {
+    std::int64_t gram = 0, direct = 0;
+  };
+  virtual GramCost gram_cost(const Site& a, const Site& b) const;
+  virtual Operand gram(Emit& e, const Site& a, const Site& b) const;
+  virtual void gram_apply(Emit& e, const Site& a, const Site& b, In k, In c, Out u) const;
 
   // to[i] (+)= scale * sum over columns and samples of (the parameter's column gradient)^2, where
   // the gradient of a sample sums all uses before it is squared.

@@ -106,6 +106,44 @@ NodeArrays Sweep::jvp(Operand v, std::int64_t reps, std::int64_t stride) {
   return d;
 }
 
+NodeArrays Sweep::jvp_from(const NodeArrays& contributions) {
+  NodeArrays d(sites_.size());
+  for (std::size_t i = 0; i < sites_.size(); ++i) {
+    const Node& node = graph_.nodes()[i];
+    if (!node.op || root_[i] != i || !active_[i]) continue;
+    const bool moves = std::any_of(node.inputs.begin(), node.inputs.end(),
+                                   [&](int in) { return active_[root(in)]; });
+    if (node.group >= 0 && !moves) {
+      d[i] = contributions[i];
+      continue;
+    }
+    d[i] = e_.temporary(size(i));
+    if (node.group >= 0) {
+      e_.call<kernels::Copy>({contributions[i], d[i], 1, size(i), size(i), size(i)});
+    }
+    node.op->jvp(e_, sites_[i], {gather(d, node), {}, Out(d[i], node.group >= 0)});
+  }
+  return d;
+}
+
+std::vector<std::size_t> Sweep::parametric_nodes() const {
+  std::vector<std::size_t> nodes;
+  for (std::size_t i = 0; i < sites_.size(); ++i) {
+    if (graph_.nodes()[i].group >= 0) nodes.push_back(i);
+  }
+  return nodes;
+}
+
+void Sweep::contribution(std::size_t i, Operand v, Out to) {
+  const Node& node = graph_.nodes()[i];
+  node.op->jvp(e_, sites_[i], {std::vector<In>(node.inputs.size()), parameters(node, v), to});
+}
+
+void Sweep::deposit(std::size_t i, Operand gy, ParameterSink& sink) {
+  const Node& node = graph_.nodes()[i];
+  node.op->vjp(e_, sites_[i], {gy, std::vector<Out>(node.inputs.size()), sink.take(node.group)});
+}
+
 template <class F>
 void Sweep::backward(F&& rule) {
   for (std::size_t i = sites_.size(); i-- > 0;) {

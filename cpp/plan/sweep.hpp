@@ -44,10 +44,19 @@ class Sweep {
 
   void forward();
   Operand output() const { return y_[root(graph_.output())]; }
+  // Layers with parameters, in order, and what is known at each.
+  std::vector<std::size_t> parametric_nodes() const;
+  const Site& site(std::size_t node) const { return sites_[node]; }
+  const Op& op(std::size_t node) const { return *graph_.nodes()[node].op; }
+  void contribution(std::size_t node, Operand v, Out to);           // P(v, x) at one layer
+  void deposit(std::size_t node, Operand gy, ParameterSink& sink);  // its transpose
+
   Operand at_output(const NodeArrays& a) const { return a[root(graph_.output())]; }
 
   // Tangents of all nodes for parameter tangents v (reps, stride).
   NodeArrays jvp(Operand v, std::int64_t reps, std::int64_t stride);
+  // The same when every layer's own contribution P(v, x) is given, at its node.
+  NodeArrays jvp_from(const NodeArrays& contributions);
   // Adjoints of all nodes from `seed` (reps stacked) at the output; deposits the sum.
   NodeArrays vjp(Operand seed, std::int64_t reps, ParameterSink* sink);
   // Like vjp, but deposits scale * sum of squares over columns and samples.

@@ -75,10 +75,6 @@ class Cg {
         b_(b.data),
         x_(std::move(x)),
         ws_(ws) {
-    reserve(ws_.r);
-    reserve(ws_.p);
-    reserve(ws_.q);
-    if (M_ != nullptr) reserve(ws_.y);
     const auto records = static_cast<std::size_t>(std::min<std::int64_t>(maxiter_, 4096)) + 1;
     report_.history.reserve(records);
     report_.model.reserve(records);
@@ -87,15 +83,29 @@ class Cg {
   SolveReport run() {
     start();
     while (!done_) iterate();
+    if (coordinates_) make_solution();
     return std::move(report_);
   }
 
  private:
-  void reserve(Vector& v) const {
-    if (v.size() != n_ || v.dtype() != A_.dtype() || v.data() == nullptr) {
-      v = Vector(A_.device(), A_.dtype(), n_);
+  void reserve(Vector& v, std::int64_t size) const {
+    if (v.size() != size || v.dtype() != A_.dtype() || v.data() == nullptr) {
+      v = Vector(A_.device(), A_.dtype(), size);
     }
   }
+
+  // The vectors of the iteration are those of R^n, or arrays of coordinates where A knows cheaper
+  // ones; a preconditioner leads out of the Krylov space of A, so only without one.
+  double dot(const Vector& u, const Vector& v) const {
+    return coordinates_ ? coordinates_->dot(u.data(), v.data())
+                        : algebra_.dot(u.data(), v.data(), length_);
+  }
+  void apply(const Vector& u, Vector& out) const {
+    coordinates_ ? coordinates_->apply(u.data(), out.data()) : A_.apply(u.data(), out.data());
+  }
+  void* solution() const { return coordinates_ ? ws_.z.data() : x_.data; }
+  void choose_coordinates(const void* residual, bool from_zero);
+  void make_solution();
 
   void start();
   void iterate();
@@ -126,6 +136,9 @@ class Cg {
   const void* b_;
   View x_;
   CgWorkspace& ws_;
+  std::unique_ptr<KrylovCoordinates> coordinates_;
+  std::int64_t length_ = 0;  // of the arrays
+  bool from_zero_ = true;
 
   SolveReport report_;
   double target_ = 0;
@@ -140,14 +153,16 @@ void Cg::start() {
     record();
     return finish(Status::converged, "The right-hand side is zero, and so is the solution.");
   }
-  if (algebra_.norm(x_.data, n_) == 0) {
-    algebra_.copy(b_, ws_.r.data(), n_);
-  } else {
-    A_.apply(x_.data, ws_.r.data());
-    algebra_.axpby(1, b_, -1, ws_.r.data(), n_);
-    phi_ = -(algebra_.dot(x_.data, ws_.r.data(), n_) + algebra_.dot(x_.data, b_, n_)) / 2;
+  const void* residual = b_;
+  const bool from_zero = algebra_.norm(x_.data, n_) == 0;
+  if (!from_zero) {
+    reserve(ws_.residual, n_);
+    residual = ws_.residual.data();
+    A_.apply(x_.data, ws_.residual.data());
+    algebra_.axpby(1, b_, -1, ws_.residual.data(), n_);
+    phi_ = -(algebra_.dot(x_.data, residual, n_) + algebra_.dot(x_.data, b_, n_)) / 2;
   }
-  report_.residual = algebra_.norm(ws_.r.data(), n_);
+  report_.residual = algebra_.norm(residual, n_);
   target_ = std::max(options_.rtol * norm_b, options_.atol);
   record();
   if (!std::isfinite(norm_b) || !std::isfinite(report_.residual)) {
@@ -155,6 +170,28 @@ void Cg::start() {
                   "The first residual is not finite: look for NaN or Inf in A, b or x.");
   }
   check_progress();
+  if (!done_) choose_coordinates(residual, from_zero);
+}
+
+void Cg::choose_coordinates(const void* residual, bool from_zero) {
+  from_zero_ = from_zero;
+  if (M_ == nullptr) coordinates_ = A_.krylov_coordinates(residual);
+  length_ = coordinates_ ? coordinates_->size() : n_;
+  for (Vector* v : {&ws_.r, &ws_.p, &ws_.q}) reserve(*v, length_);
+  if (M_ != nullptr) reserve(ws_.y, n_);
+  if (!coordinates_) return algebra_.copy(residual, ws_.r.data(), n_);
+  coordinates_->start(ws_.r.data());
+  reserve(ws_.z, length_);
+  algebra_.fill(0, ws_.z.data(), length_);
+  if (from_zero) return;
+  reserve(ws_.start, n_);
+  algebra_.copy(x_.data, ws_.start.data(), n_);
+}
+
+// x = start + what the coordinates stand for.
+void Cg::make_solution() {
+  coordinates_->to_vector(ws_.z.data(), x_.data);
+  if (!from_zero_) algebra_.axpby(1, ws_.start.data(), 1, x_.data, n_);
 }
 
 // y = M r, then the A-conjugate direction p = y + beta p with beta = r'y over the last r'y.
@@ -174,38 +211,42 @@ void Cg::next_direction() {
                       ", yet it must be positive: the preconditioner is not positive definite.");
   }
   if (report_.iterations == 0) {
-    algebra_.copy(y, ws_.p.data(), n_);
+    algebra_.copy(y, ws_.p.data(), length_);
   } else {
-    algebra_.axpby(1, y, ry_ / last, ws_.p.data(), n_);
+    algebra_.axpby(1, y, ry_ / last, ws_.p.data(), length_);
   }
 }
 
 void Cg::iterate() {
   next_direction();
   if (done_) return;
-  A_.apply(ws_.p.data(), ws_.q.data());
-  const double curvature = algebra_.dot(ws_.p.data(), ws_.q.data(), n_);
+  apply(ws_.p, ws_.q);
+  const double curvature = dot(ws_.p, ws_.q);
   if (!std::isfinite(curvature)) {
     return finish(Status::breakdown, "p'Ap = " + text(curvature) + after() +
                                          ": the operator gave a product that is not finite.");
   }
   if (curvature <= 0) return take_negative_curvature(curvature);
   if (!advance(ry_ / curvature, curvature)) return;
-  if (options_.callback && options_.callback(report_.iterations, report_.residual, x_)) {
-    return finish(Status::stopped, "The callback stopped it" + after() + ".");
+  if (options_.callback && (!options_.callback_at || options_.callback_at(report_.iterations))) {
+    if (coordinates_) make_solution();
+    if (options_.callback(report_.iterations, report_.residual, x_)) {
+      return finish(Status::stopped, "The callback stopped it" + after() + ".");
+    }
   }
   check_progress();
 }
 
 // x += alpha p, once the new residual is known to be finite.
 bool Cg::advance(double alpha, double curvature) {
-  algebra_.axpby(-alpha, ws_.q.data(), 1, ws_.r.data(), n_);
-  const double residual = algebra_.norm(ws_.r.data(), n_);
+  algebra_.axpby(-alpha, ws_.q.data(), 1, ws_.r.data(), length_);
+  const double rr = dot(ws_.r, ws_.r);
+  const double residual = std::sqrt(rr < 0 ? 0 : rr);
   if (!std::isfinite(residual)) {
     finish(Status::breakdown, "The residual overflowed" + after() + ": rescale the problem.");
     return false;
   }
-  algebra_.axpby(alpha, ws_.p.data(), 1, x_.data, n_);
+  algebra_.axpby(alpha, ws_.p.data(), 1, solution(), length_);
   phi_ += alpha * (alpha * curvature / 2 - ry_);
   report_.residual = residual;
   ++report_.iterations;

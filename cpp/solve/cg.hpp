@@ -6,9 +6,10 @@
 
 namespace hesscore {
 
-// Residual r, direction p, q = A p, and y = M r. Made by the first solve that needs them.
+// Residual r, direction p, q = A p, and y = M r; with Krylov coordinates also the solution z in
+// them, and the start and its residual as vectors. Made by the first solve that needs them.
 struct CgWorkspace {
-  Vector r, p, q, y;
+  Vector r, p, q, y, z, start, residual;
 };
 
 SolveReport cg(const LinearOperator& A, View b, View x, const CgOptions& options,

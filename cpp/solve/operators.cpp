@@ -1,26 +1,57 @@
 // Operators made of other operators.
-#include "backend/kernels.hpp"
+#include "backend/algebra.hpp"
 #include "hesscore/solve.hpp"
 
 namespace hesscore {
 
+KrylovCoordinates::~KrylovCoordinates() = default;
 LinearOperator::~LinearOperator() = default;
+
+std::unique_ptr<KrylovCoordinates> LinearOperator::krylov_coordinates(const void*) const {
+  return nullptr;
+}
+
+namespace {
+
+// a A + b I in the coordinates of A.
+class ShiftedCoordinates final : public KrylovCoordinates {
+ public:
+  ShiftedCoordinates(std::unique_ptr<KrylovCoordinates> inner, const LinearOperator& a,
+                     double shift, double scale)
+      : inner_(std::move(inner)), a_(a), shift_(shift), scale_(scale) {}
+  std::int64_t size() const override { return inner_->size(); }
+  void start(void* c) const override { inner_->start(c); }
+  void apply(const void* c, void* out) const override {
+    inner_->apply(c, out);
+    Algebra(a_.device(), a_.dtype()).axpby(shift_, c, scale_, out, size());
+  }
+  double dot(const void* c, const void* d) const override { return inner_->dot(c, d); }
+  void to_vector(const void* c, void* v) const override { inner_->to_vector(c, v); }
+
+ private:
+  std::unique_ptr<KrylovCoordinates> inner_;
+  const LinearOperator& a_;
+  double shift_, scale_;
+};
+
+}  // namespace
 
 ShiftedOperator::ShiftedOperator(const LinearOperator& a, double shift, double scale)
     : a_(a), shift_(shift), scale_(scale) {}
 
 void ShiftedOperator::apply(const void* v, void* out, std::int64_t count) const {
   a_.apply(v, out, count);
-  const auto axpby = device().kernels().get<kernels::Axpby>(dtype());
-  axpby(device().stream(),
-        {.x = In(v), .y = Out(out), .n = count * size(), .a = shift_, .b = scale_});
+  Algebra(device(), dtype()).axpby(shift_, v, scale_, out, count * size());
+}
+
+std::unique_ptr<KrylovCoordinates> ShiftedOperator::krylov_coordinates(const void* b) const {
+  auto inner = a_.krylov_coordinates(b);
+  if (!inner) return nullptr;
+  return std::make_unique<ShiftedCoordinates>(std::move(inner), a_, shift_, scale_);
 }
 
 void DiagonalOperator::apply(const void* v, void* out, std::int64_t count) const {
-  const auto multiply = device().kernels().get<kernels::Multiply>(dtype());
-  multiply(
-      device().stream(),
-      {.a = In(d_.data()), .b = In(v), .y = Out(out), .n = size(), .reps = count, .rep_b = true});
+  Algebra(device(), dtype()).multiply(d_.data(), v, out, size(), count);
 }
 
 }  // namespace hesscore

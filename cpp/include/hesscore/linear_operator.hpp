@@ -1,9 +1,24 @@
 // LinearOperator: all that a Krylov solver knows of the curvature matrix.
 #pragma once
 
+#include <memory>
+
 #include "hesscore/vector.hpp"
 
 namespace hesscore {
+
+// Coordinates for the Krylov vectors of an operator A and one vector b, where they are shorter or
+// cheaper to multiply than the vectors themselves. Coordinates are linear in the vectors, so sums
+// and multiples are taken on the arrays; products and inner products are these.
+class HESSCORE_API KrylovCoordinates {
+ public:
+  virtual ~KrylovCoordinates();
+  virtual std::int64_t size() const = 0;                         // elements of an array
+  virtual void start(void* c) const = 0;                         // of b
+  virtual void apply(const void* c, void* out) const = 0;        // of A v, from those of v
+  virtual double dot(const void* c, const void* d) const = 0;    // <v, u>
+  virtual void to_vector(const void* c, void* v) const = 0;      // v itself
+};
 
 class HESSCORE_API LinearOperator {
  public:
@@ -14,6 +29,9 @@ class HESSCORE_API LinearOperator {
 
   // out[k] = A v[k] for k < count; `v` and `out` are (count, size) row-major and do not overlap.
   virtual void apply(const void* v, void* out, std::int64_t count = 1) const = 0;
+
+  // Null where there is nothing to gain. `b` must stay unchanged as long as the result is used.
+  virtual std::unique_ptr<KrylovCoordinates> krylov_coordinates(const void* b) const;
 };
 
 }  // namespace hesscore

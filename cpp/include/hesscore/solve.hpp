@@ -17,6 +17,7 @@ class HESSCORE_API ShiftedOperator : public LinearOperator {
   DType dtype() const override { return a_.dtype(); }
   Device& device() const override { return a_.device(); }
   void apply(const void* v, void* out, std::int64_t count = 1) const override;
+  std::unique_ptr<KrylovCoordinates> krylov_coordinates(const void* b) const override;
 
  private:
   const LinearOperator& a_;
@@ -58,6 +59,8 @@ struct CgOptions {
   StopRule stop = StopRule::residual;
   const LinearOperator* preconditioner = nullptr;  // approximates the inverse
   std::function<bool(std::int64_t iteration, double residual, View x)> callback = {};  // true: stop
+  // Iterations at which the callback is wanted; empty: all. Each may cost the making of x.
+  std::function<bool(std::int64_t iteration)> callback_at = {};
 };
 
 // Preconditioned conjugate gradients (Hestenes & Stiefel 1952) for symmetric positive definite A.
