@@ -26,7 +26,7 @@ struct GaussianTile {
       buffer[i] = math::weighted(scale[i], pair.first);
       buffer[kLanes + i] = math::weighted(scale[i], pair.second);
     });
-    tile.store(out, copy, buffer);
+    tile.save(out, copy, buffer);
   }
 };
 

@@ -21,6 +21,7 @@ struct Tile {
   const LossData<T>& data;
   std::int64_t first, classes, offsets[kLanes];
   int count;
+  bool adjacent;  // all lanes belong to one sample: each logit of theirs is a run in memory
   alignas(64) T k[kLanes];  // weights
 
   Tile(const LossData<T>& all, std::int64_t q, std::int64_t end)
@@ -33,33 +34,41 @@ struct Tile {
       const std::int64_t at = q + (i < count ? i : count - 1);
       offsets[i] = at / depth * classes * depth + at % depth;
     }
+    adjacent = depth >= kLanes && count == kLanes && offsets[kLanes - 1] == offsets[0] + kLanes - 1;
     lanes([&](int i) { k[i] = 0; });
     data.weights(q, count, k);
   }
 
   void load(const T* from, T* tile) const {
     const std::int64_t depth = data.spec.positions;
-    if (depth == 1) {
-      for (int i = 0; i < kLanes; ++i) {
-        for (std::int64_t c = 0; c < classes; ++c) tile[c * kLanes + i] = from[offsets[i] + c];
+    if (adjacent) {
+      for (std::int64_t c = 0; c < classes; ++c) {
+        const T* row = from + offsets[0] + c * depth;
+        lanes([&](int i) { tile[c * kLanes + i] = row[i]; });
       }
       return;
     }
-    for (std::int64_t c = 0; c < classes; ++c) {
-      for (int i = 0; i < kLanes; ++i) tile[c * kLanes + i] = from[offsets[i] + c * depth];
-    }
+    transpose(kLanes,
+              [&](std::int64_t c, int i) { tile[c * kLanes + i] = from[offsets[i] + c * depth]; });
   }
 
-  void store(const Out& out, std::int64_t copy, const T* tile) const {
+  void save(const Out& out, std::int64_t copy, const T* tile) const {
     const std::int64_t depth = data.spec.positions;
     T* to = out.as<T>() + copy * data.positions() * classes;
-    for (int i = 0; i < count; ++i) {
-      T* row = to + offsets[i];
-      if (out.accumulate) {
-        for (std::int64_t c = 0; c < classes; ++c) row[c * depth] += tile[c * kLanes + i];
-      } else {
-        for (std::int64_t c = 0; c < classes; ++c) row[c * depth] = tile[c * kLanes + i];
+    if (adjacent) {
+      for (std::int64_t c = 0; c < classes; ++c) {
+        const T* values = tile + c * kLanes;
+        store(to + offsets[0] + c * depth, kLanes, out.accumulate,
+              [&](auto i) { return values[i]; });
       }
+      return;
+    }
+    if (out.accumulate) {
+      transpose(count,
+                [&](std::int64_t c, int i) { to[offsets[i] + c * depth] += tile[c * kLanes + i]; });
+    } else {
+      transpose(count,
+                [&](std::int64_t c, int i) { to[offsets[i] + c * depth] = tile[c * kLanes + i]; });
     }
   }
 
@@ -69,7 +78,19 @@ struct Tile {
     for (std::int64_t c = 0; c < classes; ++c) {
       lanes([&](int i) { buffer[c * kLanes + i] = value(c, i); });
     }
-    store(out, copy, buffer);
+    save(out, copy, buffer);
+  }
+
+ private:
+  // move(c, lane) for all, in patches that fit the L1 cache on both sides
+  template <class F>
+  void transpose(int used, F move) const {
+    for (std::int64_t patch = 0; patch < classes; patch += kLanes) {
+      const std::int64_t end = patch + kLanes < classes ? patch + kLanes : classes;
+      for (int i = 0; i < used; ++i) {
+        for (std::int64_t c = patch; c < end; ++c) move(c, i);
+      }
+    }
   }
 };
 

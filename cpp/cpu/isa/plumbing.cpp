@@ -129,19 +129,27 @@ void column_sum(void*, const kernels::ColumnSum::Args& a) {
   }
 }
 
+// kBlock factors of dropout, from the words of `quads` on
 template <class T>
-void dropout(void*, const kernels::Dropout::Args& a) {
+void dropout_mask(const kernels::Dropout::Args& a, std::int64_t quad, T* mask) {
   const auto* clock = a.clock.as<std::uint64_t>();
   const std::uint64_t seed = clock[0], step = clock[1];
   const math::DropoutRule<T> rule(a.p, a.square);
+#pragma GCC ivdep
+  for (std::int64_t k = 0; k < kBlock / 4; ++k) {
+    const math::Random r = math::dropout_words(seed, step, a.node, quad + k);
+    mask[4 * k] = rule(r.a);
+    mask[4 * k + 1] = rule(r.b);
+    mask[4 * k + 2] = rule(r.c);
+    mask[4 * k + 3] = rule(r.d);
+  }
+}
+
+template <class T>
+void dropout(void*, const kernels::Dropout::Args& a) {
   for_blocks(a.n, a.reps + 8, [&](std::int64_t i, std::int64_t n) {
-    alignas(64) std::uint32_t words[4][kBlock / 4];
     alignas(64) T mask[kBlock];
-    for (std::int64_t k = 0; k < kBlock / 4; ++k) {
-      const math::Random r = math::dropout_words(seed, step, a.node, i / 4 + k);
-      words[0][k] = r.a, words[1][k] = r.b, words[2][k] = r.c, words[3][k] = r.d;
-    }
-    for (std::int64_t k = 0; k < kBlock; ++k) mask[k] = rule(words[k % 4][k / 4]);
+    dropout_mask(a, i / 4, mask);
     for (std::int64_t r = 0; r < a.reps; ++r) {
       const T* x = a.x.as<T>() + r * a.n + i;
       store(a.y.as<T>() + r * a.n + i, n, a.y.accumulate,
@@ -154,15 +162,17 @@ template <class T>
 void rademacher(void*, const kernels::Rademacher::Args& a) {
   const std::uint64_t seed = *a.clock.as<std::uint64_t>();
   for_blocks(a.n, 1, [&](std::int64_t i, std::int64_t n) {
-    std::uint32_t words[kBlock / 32];
+    alignas(64) T signs[kBlock];
     for (int k = 0; k < kBlock / 128; ++k) {
       const auto counter = static_cast<std::uint64_t>(i / 128 + k);
       const math::Random r = math::draw(math::Purpose::probe, seed, counter, a.stream);
-      words[4 * k] = r.a, words[4 * k + 1] = r.b, words[4 * k + 2] = r.c, words[4 * k + 3] = r.d;
+      const std::uint32_t words[] = {r.a, r.b, r.c, r.d};
+      for (int w = 0; w < 4; ++w) {
+        T* to = signs + 128 * k + 32 * w;
+        for (int bit = 0; bit < 32; ++bit) to[bit] = math::random_sign<T>(words[w], bit);
+      }
     }
-    store(a.y.as<T>() + i, n, a.y.accumulate, [&](std::int64_t k) {
-      return math::random_sign<T>(words[k / 32], static_cast<int>(k % 32));
-    });
+    store(a.y.as<T>() + i, n, a.y.accumulate, [&](std::int64_t k) { return signs[k]; });
   });
 }
 

@@ -60,10 +60,10 @@ void power(void*, const kernels::Power::Args& a) {
 
 template <class T>
 void sgd(const kernels::Update::Args& a) {
-  const math::Sgd<T> rule(a.spec);
   T *w = a.w.as<T>(), *m = a.m.as<T>();
   const T* g = a.g.as<T>();
   for_blocks(a.n, 1, [&](std::int64_t first, std::int64_t n) {
+    const math::Sgd<T> rule(a.spec);
     const std::int64_t end = first + n;
     if (m == nullptr || a.spec.momentum == 0) {
 #pragma GCC ivdep
@@ -77,10 +77,10 @@ void sgd(const kernels::Update::Args& a) {
 
 template <class T, math::Root kRoot>
 void adam(const kernels::Update::Args& a) {
-  const math::Adam<T, kRoot> rule(a.spec);
   T *w = a.w.as<T>(), *m = a.m.as<T>(), *u = a.u.as<T>();
   const T *g = a.g.as<T>(), *d = a.d.as<T>();
-  for_blocks(a.n, 1, [&](std::int64_t first, std::int64_t n) {
+  for_blocks(a.n, 1, [=, &a](std::int64_t first, std::int64_t n) {
+    const math::Adam<T, kRoot> rule(a.spec);
     const std::int64_t end = first + n;
     if (d == nullptr) {
 #pragma GCC ivdep
