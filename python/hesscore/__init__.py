@@ -23,7 +23,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._core import __version__
+from . import _core
+from .activations import (
+    CELU,
+    ELU,
+    GELU,
+    SELU,
+    Exp,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LeakyReLU,
+    LogSigmoid,
+    Mish,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Sin,
+    Softplus,
+    Softsign,
+    Square,
+    Tanh,
+)
 from .config import (
     devices,
     get_cmake_dir,
@@ -49,6 +71,7 @@ from .errors import (
     StateError,
     UnsupportedError,
 )
+from .graph import Graph
 from .losses import (
     BCEWithLogitsLoss,
     CrossEntropyLoss,
@@ -58,36 +81,15 @@ from .losses import (
     PoissonNLLLoss,
 )
 from .nn import (
-    CELU,
-    ELU,
-    GELU,
-    SELU,
     Concat,
     Dropout,
-    Exp,
     Flatten,
     Gate,
-    Graph,
-    Hardsigmoid,
-    Hardswish,
-    Hardtanh,
     Identity,
-    LeakyReLU,
     Linear,
-    LogSigmoid,
-    Mish,
     Parallel,
-    ReLU,
-    ReLU6,
     Residual,
     Sequential,
-    Sigmoid,
-    SiLU,
-    Sin,
-    Softplus,
-    Softsign,
-    Square,
-    Tanh,
 )
 from .objective import Objective
 from .optim import Optimizer
@@ -165,6 +167,8 @@ __all__ = [
     "show_config",
     "testing",
 ]
+
+__version__ = _core.version()
 
 _LAZY_MODULES = ("datasets", "plot", "testing")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Any, Literal
 
 from . import _check, _core
@@ -56,7 +56,7 @@ def show_config(mode: Literal["stdout", "dict"] = "stdout") -> dict[str, Any] | 
 
         raise unknown("mode", mode, ("stdout", "dict"))
     config = {
-        "hesscore": _core.__version__,
+        "hesscore": _core.version(),
         "numpy": numpy.__version__,
         "devices": devices(),
         "cpu": _core.describe_device("cpu"),
@@ -79,7 +79,7 @@ def get_include() -> str:
     >>> hc.get_include().endswith("include")
     True
     """
-    return str(_package() / "include")
+    return os.path.join(_package(), "include")
 
 
 def get_cmake_dir() -> str:
@@ -91,8 +91,8 @@ def get_cmake_dir() -> str:
     >>> hc.get_cmake_dir().endswith("hesscore")
     True
     """
-    return str(_package() / "lib" / "cmake" / "hesscore")
+    return os.path.join(_package(), "lib", "cmake", "hesscore")
 
 
-def _package() -> Path:
-    return Path(str(_core.__file__)).parent
+def _package() -> str:
+    return os.path.dirname(os.path.abspath(str(_core.__file__)))

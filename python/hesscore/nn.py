@@ -1,4 +1,4 @@
-"""Layers, containers and free graphs: descriptions of a network, without any arrays in them."""
+"""Layers and containers: descriptions of a network, without any arrays in them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from . import _check, _core
-from .errors import GraphError, ShapeError
+from .errors import GraphError
 
 Shape = tuple[int, ...]
 
 
-class _Builder:
+class Builder:
     """The engine's builder, and the layers with parameters that it has met."""
 
     def __init__(self) -> None:
@@ -38,11 +38,11 @@ class Layer:
 
     _keeps_shape = False
 
-    def _build(self, builder: _Builder, x: int, path: str) -> int:
+    def _build(self, builder: Builder, x: int, path: str) -> int:
         raise NotImplementedError
 
     def _input_shape(self) -> Shape | None:
-        """The shape that this layer insists on."""
+        """Tell the shape that this layer insists on."""
         return None
 
     def _arguments(self) -> tuple[str, ...]:
@@ -78,7 +78,7 @@ class Linear(Layer):
         self.out_features = _check.integer("out_features", out_features, 1)
         self.bias = _check.flag("bias", bias)
 
-    def _build(self, builder: _Builder, x: int, path: str) -> int:
+    def _build(self, builder: Builder, x: int, path: str) -> int:
         sizes = self.in_features, self.out_features
         make = builder.engine.make_linear
         return builder.call(self, x, lambda: make(*sizes, self.bias, path))
@@ -103,7 +103,7 @@ class Flatten(Layer):
     (5, 10)
     """
 
-    def _build(self, builder: _Builder, x: int, path: str) -> int:
+    def _build(self, builder: Builder, x: int, path: str) -> int:
         return builder.engine.flatten(x)
 
 
@@ -112,7 +112,7 @@ class Identity(Layer):
 
     _keeps_shape = True
 
-    def _build(self, builder: _Builder, x: int, path: str) -> int:
+    def _build(self, builder: Builder, x: int, path: str) -> int:
         return builder.engine.identity(x)
 
 
@@ -143,184 +143,11 @@ class Dropout(Layer):
     def __init__(self, p: float = 0.5) -> None:
         self.p = _check.number("p", p)
 
-    def _build(self, builder: _Builder, x: int, path: str) -> int:
+    def _build(self, builder: Builder, x: int, path: str) -> int:
         return builder.engine.dropout(x, self.p)
 
     def _arguments(self) -> tuple[str, ...]:
         return (str(self.p),)
-
-
-# ---- activations -------------------------------------------------------------------------------
-
-
-class Activation(Layer):
-    """Base of the activations, which act on each element.
-
-    Examples
-    --------
-    >>> import numpy as np, hesscore as hc
-    >>> f = hc.Objective(hc.LeakyReLU(0.1), hc.MSELoss(), input_shape=3)
-    >>> f.predict(f.init(dtype="float64"), np.array([[-1.0, 0.0, 2.0]])).tolist()
-    [[-0.1, 0.0, 2.0]]
-    """
-
-    _keeps_shape = True
-    _kind = ""
-
-    def _alpha(self) -> float | None:
-        return None
-
-    def _build(self, builder: _Builder, x: int, path: str) -> int:
-        return builder.engine.activation(x, self._kind, self._alpha())
-
-    def _arguments(self) -> tuple[str, ...]:
-        alpha = self._alpha()
-        return () if alpha is None else (str(alpha),)
-
-
-class ReLU(Activation):
-    """``max(x, 0)``; the slope at 0 is 0."""
-
-    _kind = "relu"
-
-
-class LeakyReLU(Activation):
-    """``x`` for x > 0, else ``negative_slope * x``."""
-
-    _kind = "leaky_relu"
-
-    def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = _check.number("negative_slope", negative_slope)
-
-    def _alpha(self) -> float | None:
-        return self.negative_slope
-
-
-class ELU(Activation):
-    """``x`` for x > 0, else ``alpha (exp(x) - 1)``."""
-
-    _kind = "elu"
-
-    def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = _check.number("alpha", alpha)
-
-    def _alpha(self) -> float | None:
-        return self.alpha
-
-
-class SELU(Activation):
-    """ELU with the self-normalising constants of Klambauer et al. 2017."""
-
-    _kind = "selu"
-
-
-class CELU(Activation):
-    """``x`` for x > 0, else ``alpha (exp(x / alpha) - 1)``."""
-
-    _kind = "celu"
-
-    def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = _check.number("alpha", alpha)
-
-    def _alpha(self) -> float | None:
-        return self.alpha
-
-
-class GELU(Activation):
-    """``x Phi(x)``, or with ``approximate="tanh"`` its approximation by a tanh."""
-
-    def __init__(self, approximate: str = "none") -> None:
-        if approximate not in ("none", "tanh"):
-            raise GraphError.about("approximate", "'none' or 'tanh'", repr(approximate))
-        self.approximate = approximate
-        self._kind = "gelu" if approximate == "none" else "gelu_tanh"
-
-    def _arguments(self) -> tuple[str, ...]:
-        return () if self.approximate == "none" else ("'tanh'",)
-
-
-class SiLU(Activation):
-    """``x s(x)`` with the logistic function s."""
-
-    _kind = "silu"
-
-
-class Mish(Activation):
-    """``x tanh(log(1 + exp(x)))``."""
-
-    _kind = "mish"
-
-
-class Tanh(Activation):
-    """``tanh(x)``."""
-
-    _kind = "tanh"
-
-
-class Sigmoid(Activation):
-    """The logistic function ``1 / (1 + exp(-x))``."""
-
-    _kind = "sigmoid"
-
-
-class Softplus(Activation):
-    """``log(1 + exp(x))``."""
-
-    _kind = "softplus"
-
-
-class LogSigmoid(Activation):
-    """``-log(1 + exp(-x))``."""
-
-    _kind = "log_sigmoid"
-
-
-class Hardtanh(Activation):
-    """``x`` clipped to [-1, 1]."""
-
-    _kind = "hardtanh"
-
-
-class ReLU6(Activation):
-    """``x`` clipped to [0, 6]."""
-
-    _kind = "relu6"
-
-
-class Hardswish(Activation):
-    """``x clip(x + 3, 0, 6) / 6``."""
-
-    _kind = "hardswish"
-
-
-class Hardsigmoid(Activation):
-    """``clip(x + 3, 0, 6) / 6``."""
-
-    _kind = "hardsigmoid"
-
-
-class Softsign(Activation):
-    """``x / (1 + |x|)``."""
-
-    _kind = "softsign"
-
-
-class Sin(Activation):
-    """``sin(x)``."""
-
-    _kind = "sin"
-
-
-class Square(Activation):
-    """``x^2``."""
-
-    _kind = "square"
-
-
-class Exp(Activation):
-    """``exp(x)``."""
-
-    _kind = "exp"
 
 
 # ---- containers --------------------------------------------------------------------------------
@@ -343,9 +170,9 @@ class Sequential(Layer):
     """
 
     def __init__(self, *layers: Layer) -> None:
-        self.layers = _layers("layers", layers)
+        self.layers = as_layers("layers", layers)
 
-    def _build(self, builder: _Builder, x: int, path: str) -> int:
+    def _build(self, builder: Builder, x: int, path: str) -> int:
         for i, layer in enumerate(self.layers):
             x = layer._build(builder, x, _join(path, i))
         return x
@@ -381,9 +208,9 @@ class Residual(Sequential):
 
     def __init__(self, *layers: Layer, shortcut: Layer | None = None) -> None:
         super().__init__(*layers)
-        self.shortcut = None if shortcut is None else _layers("shortcut", [shortcut])[0]
+        self.shortcut = None if shortcut is None else as_layers("shortcut", [shortcut])[0]
 
-    def _build(self, builder: _Builder, x: int, path: str) -> int:
+    def _build(self, builder: Builder, x: int, path: str) -> int:
         branch = super()._build(builder, x, path)
         if self.shortcut is not None:
             x = self.shortcut._build(builder, x, _join(path, "shortcut"))
@@ -405,7 +232,7 @@ class Gate(Sequential):
     20
     """
 
-    def _build(self, builder: _Builder, x: int, path: str) -> int:
+    def _build(self, builder: Builder, x: int, path: str) -> int:
         return builder.engine.multiply(x, super()._build(builder, x, path))
 
 
@@ -429,14 +256,14 @@ class Parallel(Layer):
     """
 
     def __init__(self, *branches: Layer) -> None:
-        self.branches = _layers("branches", branches)
+        self.branches = as_layers("branches", branches)
         if not self.branches:
             raise GraphError.about("branches", "at least one layer", "none")
 
-    def _outputs(self, builder: _Builder, x: int, path: str) -> list[int]:
+    def _outputs(self, builder: Builder, x: int, path: str) -> list[int]:
         return [b._build(builder, x, _join(path, i)) for i, b in enumerate(self.branches)]
 
-    def _build(self, builder: _Builder, x: int, path: str) -> int:
+    def _build(self, builder: Builder, x: int, path: str) -> int:
         return builder.engine.add(self._outputs(builder, x, path))
 
     def _input_shape(self) -> Shape | None:
@@ -469,7 +296,7 @@ class Concat(Parallel):
         super().__init__(*branches)
         self.axis = _check.integer("axis", axis, 1)
 
-    def _build(self, builder: _Builder, x: int, path: str) -> int:
+    def _build(self, builder: Builder, x: int, path: str) -> int:
         return builder.engine.concat(self._outputs(builder, x, path), self.axis)
 
     def _arguments(self) -> tuple[str, ...]:
@@ -477,130 +304,11 @@ class Concat(Parallel):
         return (*super()._arguments(), *axis)
 
 
-# ---- free graphs -------------------------------------------------------------------------------
-
-
-class Node:
-    """A value inside a `Graph`: an input or the output of a layer. Nodes can be added with `+` and
-    multiplied with `*`.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        Its shape without the batch.
-    """
-
-    def __init__(self, graph: Graph, number: int) -> None:
-        self._graph = graph
-        self._number = number
-
-    @property
-    def shape(self) -> Shape:
-        return self._graph._builder.engine.shape(self._number)
-
-    def __add__(self, other: Node) -> Node:
-        return self._graph.add(self, other)
-
-    def __mul__(self, other: Node) -> Node:
-        return self._graph.multiply(self, other)
-
-    def __repr__(self) -> str:
-        return f"Node({self._number}, shape={self.shape})"
-
-
-class Graph:
-    """A network as a free directed acyclic graph, with named inputs and one output.
-
-    Layers are called in order; shapes are checked at each call. Parameters are named after the
-    `name` given to the call, or else the running number of the layer.
-
-    Examples
-    --------
-    >>> import numpy as np, hesscore as hc
-    >>> g = hc.Graph()
-    >>> a, b = g.input((3,), name="a"), g.input((5,), name="b")
-    >>> h = g(hc.Tanh(), g(hc.Linear(3, 4), a) + g(hc.Linear(5, 4), b, name="second"))
-    >>> g.output(g(hc.Linear(4, 2), h, name="head"))
-    >>> f = hc.Objective(g, hc.MSELoss())
-    >>> list(f.layout)
-    ['0.weight', '0.bias', 'second.weight', 'second.bias', 'head.weight', 'head.bias']
-    >>> x = {"a": np.ones((6, 3), np.float32), "b": np.ones((6, 5), np.float32)}
-    >>> f.predict(f.init(), x).shape
-    (6, 2)
-    """
-
-    def __init__(self) -> None:
-        self._builder = _Builder()
-        self._layers: dict[int, int] = {}
-        self._output: Node | None = None
-
-    def input(self, shape: int | Shape, name: str = "x") -> Node:
-        """Add an input of this shape, without the batch."""
-        if not isinstance(name, str) or not name:
-            raise GraphError.about("name", "a string", repr(name))
-        sizes = () if shape == () else _check.shape("shape", shape)
-        return Node(self, self._builder.engine.input(list(sizes), name))
-
-    def __call__(self, layer: Layer, x: Node, name: str | None = None) -> Node:
-        """Apply a layer or a container; one that was applied before shares its parameters."""
-        _layers("layer", [layer])
-        number = self._layers.setdefault(id(layer), len(self._layers))
-        path = str(number) if name is None else str(name)
-        return Node(self, layer._build(self._builder, self._own("x", x), path))
-
-    def add(self, *nodes: Node) -> Node:
-        """Add nodes of one shape."""
-        return Node(self, self._builder.engine.add([self._own("nodes", n) for n in nodes]))
-
-    def multiply(self, a: Node, b: Node) -> Node:
-        """Multiply two nodes of one shape, element by element."""
-        return Node(self, self._builder.engine.multiply(self._own("a", a), self._own("b", b)))
-
-    def concat(self, *nodes: Node, axis: int = 1) -> Node:
-        """Put nodes side by side along `axis`, counted with the batch, as in NumPy."""
-        numbers = [self._own("nodes", n) for n in nodes]
-        return Node(self, self._builder.engine.concat(numbers, _check.integer("axis", axis, 1)))
-
-    def output(self, node: Node) -> None:
-        """Choose the output; everything must lead to it."""
-        self._own("node", node)
-        if self._output is not None:
-            raise GraphError.about("output", "one output", "a second one")
-        self._output = node
-
-    def _own(self, name: str, node: Node) -> int:
-        if not isinstance(node, Node) or node._graph is not self:
-            raise GraphError.about(name, "a node of this graph", repr(node))
-        return node._number
-
-
-# ---- to the engine -----------------------------------------------------------------------------
-
-
-def _layers(name: str, items: Any) -> list[Layer]:
+def as_layers(name: str, items: Any) -> list[Layer]:
+    """Check that these are layers."""
     for item in items:
         if isinstance(item, type) and issubclass(item, Layer):
             raise GraphError.about(name, f"a layer, {item.__name__}(...)", f"its class {item!r}")
         if not isinstance(item, Layer):
             raise GraphError.about(name, "a layer", repr(item))
     return list(items)
-
-
-def build_graph(net: Layer | Graph, loss: Any, input_shape: int | Shape | None) -> Any:
-    """Make the engine's graph of a network and a loss."""
-    if isinstance(net, Graph):
-        if input_shape is not None:
-            raise GraphError.about("input_shape", "nothing, a Graph has inputs", input_shape)
-        if net._output is None:
-            raise GraphError("net: the graph has no output; call g.output(node)")
-        return net._builder.engine.finish(net._output._number, loss)
-    (layer,) = _layers("net", [net])
-    if not isinstance(layer, (Sequential, Parallel)):
-        layer = Sequential(layer)
-    if input_shape is None:
-        input_shape = layer._input_shape()
-    if input_shape is None:
-        raise ShapeError.about("input_shape", "a shape without the batch, e.g. (784,)", None)
-    builder = _Builder()
-    x = builder.engine.input(list(_check.shape("input_shape", input_shape, ShapeError)), "x")
-    return builder.engine.finish(layer._build(builder, x, ""), loss)

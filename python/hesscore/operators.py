@@ -55,10 +55,11 @@ class EngineOperator(LinearOperator):
 
     _matvec, _matmat, _rmatvec, _rmatmat = matvec, matmat, rmatvec, rmatmat
 
-    def _adjoint(self) -> EngineOperator:
+    def _adjoint(self) -> Any:
         return self
 
-    _transpose = _adjoint
+    def _transpose(self) -> Any:
+        return self
 
     def __add__(self, other: Any) -> Any:
         if isinstance(other, Identity) and other.shape == self.shape:
@@ -198,12 +199,14 @@ class Identity(LinearOperator):
     def _matvec(self, x: Any) -> Any:
         return self.factor * x
 
-    _matmat = _matvec
+    def _matmat(self, X: Any) -> Any:
+        return self.factor * X
 
-    def _adjoint(self) -> Identity:
+    def _adjoint(self) -> Any:
         return self
 
-    _transpose = _adjoint
+    def _transpose(self) -> Any:
+        return self
 
     def __add__(self, other: Any) -> Any:
         return other + self if isinstance(other, EngineOperator) else super().__add__(other)

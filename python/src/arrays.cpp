@@ -33,12 +33,6 @@ std::string class_of(nb::handle value) {
 
 nb::object numpy(const char* name) { return nb::module_::import_("numpy").attr(name); }
 
-// Looked up once and never let go, so that nothing is left to do when the interpreter ends.
-bool is_numpy(nb::handle value) {
-  static const nb::object* ndarray = new nb::object(numpy("ndarray"));
-  return nb::isinstance(value, *ndarray);
-}
-
 bool is_native_number(nb::handle array) {
   const nb::object dtype = array.attr("dtype");
   const std::string kind = text(dtype.attr("kind"));
@@ -137,6 +131,12 @@ std::string float_dtype(const Array* like) {
 }
 
 }  // namespace
+
+// Looked up once and never let go, so that nothing is left to do when the interpreter ends.
+bool is_numpy(nb::handle value) {
+  static const nb::object* ndarray = new nb::object(numpy("ndarray"));
+  return nb::isinstance(value, *ndarray);
+}
 
 void Array::refuse_dtype(nb::handle value, const std::string& expected) const {
   throw DTypeError(name_, expected, describe(value));
@@ -262,7 +262,7 @@ void Array::read_labels(nb::handle value, const Array& like, std::size_t label_n
   }
 }
 
-nb::object Array::keep_copy() {
+NumpyArray Array::keep_copy() {
   NewArray own(view_.dtype, view_.shape);
   const std::int64_t bytes =
       element_count(view_.shape) * static_cast<std::int64_t>(size_of(view_.dtype));
@@ -295,7 +295,7 @@ NewArray::NewArray(DType dtype, Shape shape) {
     PyTuple_SetItem(dims.ptr(), static_cast<Py_ssize_t>(i), PyLong_FromLongLong(shape[i]));
   }
   static const nb::object* empty = new nb::object(numpy("empty"));
-  object = (*empty)(dims, *names[static_cast<int>(dtype)]);
+  object = nb::borrow<NumpyArray>((*empty)(dims, *names[static_cast<int>(dtype)]));
   view = View(nb::cast<nb::ndarray<>>(object).data(), dtype, std::move(shape));
 }
 

@@ -15,6 +15,13 @@ namespace nb = nanobind;
 
 struct RawArray;
 
+bool is_numpy(nb::handle value);
+
+// A NumPy array, so that stubs say so.
+class NumpyArray : public nb::object {
+  NB_OBJECT_DEFAULT(NumpyArray, object, "numpy.ndarray", is_numpy)
+};
+
 // One array argument: a View and what keeps that memory alive. Native, aligned, C-contiguous arrays
 // are used where they are, any other layout is copied; a value is never cast, but for integer
 // labels, which become int64. Anything else is a typed error that names the argument.
@@ -31,7 +38,7 @@ class Array {
   // As `read`, but the array will be written: it must be writable and used in place.
   void read_output(nb::handle value);
   // Moves the view to a NumPy array of our own and returns that.
-  nb::object keep_copy();
+  NumpyArray keep_copy();
 
   // Throws NonFiniteError with the first bad element. Needs no GIL.
   void check_finite() const;
@@ -56,7 +63,7 @@ class Array {
 
 // A result: a new NumPy array and the view of its memory.
 struct NewArray {
-  nb::object object;
+  NumpyArray object;
   View view;
   NewArray(DType dtype, Shape shape);
 };

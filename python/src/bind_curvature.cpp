@@ -22,7 +22,8 @@ nb::tuple curvature_at(nb::handle objective, Product kind, nb::handle w, nb::han
   const auto& f = nb::cast<const PyObjective&>(objective);
   Point p(f, w, x, y, sample_weight, train);
   const nb::object w_copy = p.w.keep_copy(), x_copy = p.x.keep_copy(), y_copy = p.y.keep_copy();
-  const nb::object weight_copy = p.sample_weight.view() ? p.sample_weight.keep_copy() : nb::none();
+  nb::object weight_copy = nb::none();
+  if (p.sample_weight.view()) weight_copy = p.sample_weight.keep_copy();
   auto result = std::make_unique<PyOperator>();
   result->keep = {nb::borrow(objective), w_copy, x_copy, y_copy, weight_copy};
   {
@@ -35,7 +36,7 @@ nb::tuple curvature_at(nb::handle objective, Product kind, nb::handle w, nb::han
 }
 
 // A v for v (n,), or for each row of v (k, n).
-nb::object apply(const PyOperator& a, nb::handle v) {
+NumpyArray apply(const PyOperator& a, nb::handle v) {
   Array in("v");
   in.read(v);
   const Shape& shape = in.view().shape;

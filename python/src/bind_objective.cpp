@@ -197,7 +197,7 @@ nb::tuple value_and_grad(const PyObjective& f, nb::handle w, nb::handle x, nb::h
   return nb::make_tuple(loss, grad.object);
 }
 
-nb::object predict(const PyObjective& f, nb::handle w, nb::handle x, nb::handle train) {
+NumpyArray predict(const PyObjective& f, nb::handle w, nb::handle x, nb::handle train) {
   const Point p(f, w, x, train);
   const NewArray out(p.w.view().dtype, output_shape(f, p.x));
   {
@@ -210,7 +210,7 @@ nb::object predict(const PyObjective& f, nb::handle w, nb::handle x, nb::handle 
 
 // ---- products ----------------------------------------------------------------------------------
 
-nb::object product(const PyObjective& f, Product kind, nb::handle w, nb::handle x, nb::handle y,
+NumpyArray product(const PyObjective& f, Product kind, nb::handle w, nb::handle x, nb::handle y,
                    nb::handle v, nb::handle sample_weight, nb::handle train, int samples,
                    std::uint64_t seed) {
   const Point p(f, w, x, y, sample_weight, train);
@@ -226,7 +226,7 @@ nb::object product(const PyObjective& f, Product kind, nb::handle w, nb::handle 
   return out.object;
 }
 
-nb::object jvp(const PyObjective& f, nb::handle w, nb::handle x, nb::handle v, nb::handle train) {
+NumpyArray jvp(const PyObjective& f, nb::handle w, nb::handle x, nb::handle v, nb::handle train) {
   const Point p(f, w, x, train);
   Array tangent("v");
   tangent.read(v, &p.w);
@@ -242,7 +242,7 @@ nb::object jvp(const PyObjective& f, nb::handle w, nb::handle x, nb::handle v, n
   return out.object;
 }
 
-nb::object vjp(const PyObjective& f, nb::handle w, nb::handle x, nb::handle u, nb::handle train) {
+NumpyArray vjp(const PyObjective& f, nb::handle w, nb::handle x, nb::handle u, nb::handle train) {
   const Point p(f, w, x, train);
   Array cotangent("u");
   cotangent.read(u, &p.w);

@@ -78,7 +78,7 @@ class Watcher {
 
   bool stopped() const { return stopped_; }
 
-  nb::object finish() {
+  NumpyArray finish() {
     if (error_) std::rethrow_exception(error_);
     const NewArray out(DType::f64, {static_cast<std::int64_t>(losses_.size())});
     std::copy(losses_.begin(), losses_.end(), static_cast<double*>(out.view.data));
@@ -98,7 +98,7 @@ class Watcher {
   bool stopped_ = false;
 };
 
-nb::object run(PyOptimizer& o, nb::handle w, nb::handle x, nb::handle y, nb::handle sample_weight,
+NumpyArray run(PyOptimizer& o, nb::handle w, nb::handle x, nb::handle y, nb::handle sample_weight,
                std::int64_t batch_size, std::int64_t first_epoch, std::int64_t epochs,
                std::uint64_t shuffle_seed, bool shuffle, std::uint64_t dropout_seed,
                nb::handle on_step, nb::handle progress) {

@@ -15,7 +15,7 @@ using namespace nanobind::literals;
 namespace hesscore::python {
 namespace {
 
-nb::object vector_copy(const void* data, DType dtype, std::int64_t n) {
+NumpyArray vector_copy(const void* data, DType dtype, std::int64_t n) {
   const NewArray out(dtype, {n});
   std::memcpy(out.view.data, data, static_cast<std::size_t>(n) * size_of(dtype));
   return out.object;

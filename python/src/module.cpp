@@ -3,7 +3,7 @@
 
 NB_MODULE(_core, m) {
   m.doc() = "The compiled engine behind hesscore. Use the hesscore package itself.";
-  m.attr("__version__") = HESSCORE_VERSION;
+  m.def("version", [] { return HESSCORE_VERSION; });
   hesscore::python::bind_core(m);
   hesscore::python::bind_graph(m);
   hesscore::python::bind_objective(m);

@@ -10,14 +10,31 @@ import pytest
 
 import hesscore as hc
 
-MODULES = ("", ".config", ".errors", ".losses", ".nn", ".objective", ".operators", ".optim",
-           ".solve", ".testing")  # fmt: skip
+MODULES = [
+    "_evaluations",
+    "_parameters",
+    "activations",
+    "config",
+    "errors",
+    "graph",
+    "losses",
+    "nn",
+    "objective",
+    "operators",
+    "optim",
+    "solve",
+    "testing",
+]
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_run(name):
-    failed, _ = doctest.testmod(importlib.import_module(f"hesscore{name}"))
+    failed, _ = doctest.testmod(importlib.import_module(f"hesscore.{name}"))
     assert failed == 0
+
+
+def test_example_of_the_package_runs():
+    assert doctest.testmod(hc).failed == 0
 
 
 def test_every_public_name_is_documented():
@@ -31,6 +48,6 @@ def test_public_functions_and_main_classes_have_examples():
                  "get_cmake_dir", "Optimizer", "Graph", "Linear", "Sequential"):  # fmt: skip
         assert ">>>" in inspect.getdoc(getattr(hc, name)), name
     for owner in (hc.Objective, hc.Optimizer):
-        for name, method in vars(owner).items():
-            if inspect.isfunction(method) and not name.startswith("_"):
-                assert ">>>" in (method.__doc__ or "") or name == "load_state_dict", name
+        for name, method in inspect.getmembers(owner, inspect.isfunction):
+            if not name.startswith("_") and name != "load_state_dict":
+                assert ">>>" in (method.__doc__ or ""), name

@@ -1,0 +1,251 @@
+"""The evaluations of an objective: values, first derivatives and diagonal curvatures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from . import _check, _core, errors
+from ._parameters import diag_kinds
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Train = bool | tuple[int, int]
+
+_EVALUATIONS = ("loss", "grad", "predict", *diag_kinds)
+
+
+class Evaluations:
+    """The part of `Objective` that evaluates at a point."""
+
+    _core: _core.Objective
+
+    def predict(self, w: Any, x: Any, *, train: Train = False) -> NDArray[Any]:
+        """Compute the network's output.
+
+        Parameters
+        ----------
+        w : (P,) array
+        x : (N, ...) array, or dict of them
+        train : bool or (seed, step)
+
+        Returns
+        -------
+        (N, ...) array
+
+        Raises
+        ------
+        ShapeError, DTypeError, NonFiniteError
+            A bad argument; the exception names it.
+
+        Examples
+        --------
+        >>> import numpy as np, hesscore as hc
+        >>> f = hc.Objective(hc.Linear(3, 2), hc.MSELoss())
+        >>> f.predict(np.ones(8), np.ones((1, 3))).tolist()
+        [[4.0, 4.0]]
+        """
+        return self._core.predict(w, x, train)
+
+    def loss(
+        self, w: Any, x: Any, y: Any, *, sample_weight: Any = None, train: Train = False
+    ) -> float:
+        """Compute the reduced loss.
+
+        Parameters
+        ----------
+        w : (P,) array
+        x : (N, ...) array, or dict of them
+        y : array
+            Targets, as the loss describes them.
+        sample_weight : (N,) array, optional
+        train : bool or (seed, step)
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ShapeError, DTypeError, LabelError, NonFiniteError
+            A bad argument; the exception names it.
+
+        Examples
+        --------
+        >>> import numpy as np, hesscore as hc
+        >>> f = hc.Objective(hc.Linear(3, 2), hc.MSELoss())
+        >>> f.loss(np.zeros(8), np.ones((4, 3)), np.full((4, 2), 3.0))
+        9.0
+        """
+        return self._core.loss(w, x, y, sample_weight, train)
+
+    def value_and_grad(
+        self, w: Any, x: Any, y: Any, *, sample_weight: Any = None, train: Train = False
+    ) -> tuple[float, NDArray[Any]]:
+        """Compute the reduced loss and its gradient. Exact.
+
+        Parameters
+        ----------
+        w, x, y, sample_weight, train
+            As in `loss`.
+
+        Returns
+        -------
+        (float, (P,) array)
+
+        Examples
+        --------
+        >>> import numpy as np, hesscore as hc
+        >>> f = hc.Objective(hc.Linear(1, 1), hc.MSELoss())
+        >>> value, grad = f.value_and_grad(np.zeros(2), np.ones((4, 1)), np.full((4, 1), 3.0))
+        >>> value, grad.tolist()
+        (9.0, [-6.0, -6.0])
+        """
+        return self._core.value_and_grad(w, x, y, sample_weight, train)
+
+    def jvp(self, w: Any, x: Any, v: Any, *, train: Train = False) -> NDArray[Any]:
+        """Compute ``J v``, J the Jacobian of the network's output in `w`. Exact.
+
+        Parameters
+        ----------
+        w : (P,) array
+        x : (N, ...) array, or dict of them
+        v : (P,) or (K, P) array
+        train : bool or (seed, step)
+
+        Returns
+        -------
+        (N, ...) or (K, N, ...) array
+
+        Examples
+        --------
+        >>> import numpy as np, hesscore as hc
+        >>> f = hc.Objective(hc.Linear(3, 2), hc.MSELoss())
+        >>> f.jvp(np.zeros(8), np.ones((1, 3)), np.ones(8)).tolist()
+        [[4.0, 4.0]]
+        """
+        return self._core.jvp(w, x, v, train)
+
+    def vjp(self, w: Any, x: Any, u: Any, *, train: Train = False) -> NDArray[Any]:
+        """Compute ``J' u``, J the Jacobian of the network's output in `w`. Exact.
+
+        Parameters
+        ----------
+        w : (P,) array
+        x : (N, ...) array, or dict of them
+        u : (N, ...) or (K, N, ...) array
+            Of the output's shape, or K of them.
+        train : bool or (seed, step)
+
+        Returns
+        -------
+        (P,) or (K, P) array
+
+        Examples
+        --------
+        >>> import numpy as np, hesscore as hc
+        >>> f = hc.Objective(hc.Linear(2, 1), hc.MSELoss())
+        >>> f.vjp(np.zeros(3), np.array([[5.0, 7.0]]), np.ones((1, 1))).tolist()
+        [5.0, 7.0, 1.0]
+        """
+        return self._core.vjp(w, x, u, train)
+
+    def diag(
+        self,
+        w: Any,
+        x: Any,
+        y: Any,
+        kind: str = "hesscale",
+        samples: int = 1,
+        seed: int = 0,
+        *,
+        sample_weight: Any = None,
+        train: Train = False,
+    ) -> NDArray[Any]:
+        """Compute a diagonal curvature of the reduced loss.
+
+        ================== ========================================================================
+        kind               what it is
+        ================== ========================================================================
+        hesscale           approximate Hessian diagonal in one sweep, about the cost of a gradient;
+                           exact on the last linear layer (Elsayed & Mahmood 2022)
+        hesscale_gn        the same recursion without the activations' second derivatives
+        bl89               the same with the softmax taken element-wise (Becker & LeCun 1989)
+        ggn                exact diagonal of the Gauss-Newton matrix; C backward columns for C
+                           outputs
+        ggn_mc             its unbiased estimate from `samples` labels drawn from the model
+        hutchinson         mean of ``z * (H z)`` over `samples` Rademacher vectors z: unbiased for
+                           the Hessian diagonal (Bekas et al. 2007)
+        empirical_fisher   mean of the squared gradients of the samples' own losses
+        ================== ========================================================================
+
+        Parameters
+        ----------
+        w, x, y, sample_weight, train
+            As in `loss`.
+        kind : str
+            One of the table.
+        samples, seed : int
+            For the sampled kinds.
+
+        Returns
+        -------
+        (P,) array
+
+        Examples
+        --------
+        >>> import numpy as np, hesscore as hc
+        >>> f = hc.Objective(hc.Linear(1, 1), hc.MSELoss())
+        >>> x, y = np.full((1, 1), 3.0), np.zeros((1, 1))
+        >>> f.diag(np.zeros(2), x, y, kind="hesscale").tolist()
+        [18.0, 2.0]
+        """
+        if kind not in diag_kinds:
+            raise errors.unknown("kind", kind, diag_kinds)
+        return self.evaluate(
+            w, x, y, (kind,), samples, seed, sample_weight=sample_weight, train=train
+        )[kind]
+
+    def evaluate(
+        self,
+        w: Any,
+        x: Any,
+        y: Any,
+        names: str | Iterable[str] = ("loss", "grad"),
+        samples: int = 1,
+        seed: int = 0,
+        *,
+        sample_weight: Any = None,
+        train: Train = False,
+    ) -> dict[str, Any]:
+        """Compute several quantities, which share one forward and one backward sweep.
+
+        Parameters
+        ----------
+        w, x, y, sample_weight, train
+            As in `loss`.
+        names : str or iterable of str
+            "loss", "grad", "predict", and any `kind` of `diag`.
+        samples, seed : int
+            For the sampled diagonals.
+
+        Returns
+        -------
+        dict
+            A float for "loss", else an array, in the order of `names`.
+
+        Examples
+        --------
+        >>> import numpy as np, hesscore as hc
+        >>> f = hc.Objective(hc.Linear(1, 1), hc.MSELoss())
+        >>> x, y = np.full((1, 1), 3.0), np.ones((1, 1))
+        >>> f.evaluate(np.zeros(2), x, y, ("loss", "grad", "hesscale"))
+        {'loss': 1.0, 'grad': array([-6., -2.]), 'hesscale': array([18.,  2.])}
+        """
+        unique = list(dict.fromkeys((names,) if isinstance(names, str) else names))
+        for name in unique:
+            if name not in _EVALUATIONS:
+                raise errors.unknown("names", name, _EVALUATIONS)
+        samples, seed = _check.integer("samples", samples, 1), _check.integer("seed", seed, 0)
+        return self._core.evaluate(w, x, y, unique, sample_weight, train, samples, seed)

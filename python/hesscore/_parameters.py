@@ -1,0 +1,173 @@
+"""The parameters of an objective: their layout in `w`, their names, their initial values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _check, _core, errors
+from .errors import DTypeError, OptionError, ShapeError
+from .nn import Shape
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .losses import Loss
+
+#: Names of the diagonals that `Objective.diag` and `Objective.evaluate` know.
+diag_kinds: tuple[str, ...] = tuple(_core.diag_kinds())
+
+_QUANTITIES = ("predict", "loss", "grad", "jvp", "vjp", "hvp", "ggnvp", "fishervp", *diag_kinds)
+
+
+class Parameters:
+    """The part of `Objective` that needs no data."""
+
+    _graph: _core.Graph
+    _core: _core.Objective
+    loss_function: Loss
+
+    @property
+    def num_params(self) -> int:
+        """Length P of the parameter vector."""
+        return self._graph.num_params
+
+    @property
+    def layout(self) -> dict[str, tuple[int, Shape]]:
+        """Where each named tensor lies in `w`: name -> (offset, shape), in the order of `w`."""
+        return {name: (offset, shape) for name, offset, shape in self._graph.layout}
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs."""
+        return tuple(self._graph.inputs)
+
+    def init(
+        self, seed: int = 0, scheme: str = "default", dtype: Any = "float32", xp: Any = np
+    ) -> Any:
+        """Draw initial parameters; the same numbers for every dtype and device.
+
+        Parameters
+        ----------
+        seed : int
+            Seed of the counter-based generator.
+        scheme : {"default", "xavier", "he", "lecun", "orthogonal", "hessian"}
+            default: uniform in ±1/sqrt(fan_in), as PyTorch; the others set biases to zero.
+        dtype : float32 or float64
+            The dtype of `w`, and with it of everything computed from it.
+        xp : module
+            Where the array lives: numpy, or another module with `asarray`.
+
+        Returns
+        -------
+        (P,) array
+
+        Examples
+        --------
+        >>> import hesscore as hc
+        >>> f = hc.Objective(hc.Linear(3, 2), hc.MSELoss())
+        >>> f.init(seed=1, scheme="he", dtype="float64").shape
+        (8,)
+        """
+        values = self._core.init_values(_check.integer("seed", seed, 0), str(scheme))
+        return xp.asarray(values.astype(_float_dtype(dtype), copy=False))
+
+    def views(self, w: Any) -> dict[str, Any]:
+        """Name the tensors in `w`, without a copy: writing into a view changes `w`.
+
+        Examples
+        --------
+        >>> import hesscore as hc
+        >>> f = hc.Objective(hc.Linear(3, 2), hc.MSELoss())
+        >>> w = f.init()
+        >>> f.views(w)["0.bias"][:] = 0
+        >>> w[-2:].tolist()
+        [0.0, 0.0]
+        """
+        if getattr(w, "shape", None) != (self.num_params,):
+            raise ShapeError.about("w", f"({self.num_params},)", getattr(w, "shape", type(w)))
+        return {
+            name: w[offset : offset + int(np.prod(shape))].reshape(shape)
+            for name, (offset, shape) in self.layout.items()
+        }
+
+    def flatten(self, tensors: Mapping[str, Any]) -> NDArray[Any]:
+        """Put named tensors together to a new `w`; the inverse of `views`.
+
+        Examples
+        --------
+        >>> import numpy as np, hesscore as hc
+        >>> f = hc.Objective(hc.Linear(3, 2), hc.MSELoss())
+        >>> w = f.init()
+        >>> bool((f.flatten(f.views(w)) == w).all())
+        True
+        """
+        layout = self.layout
+        for name in tensors:
+            if name not in layout:
+                raise errors.unknown("tensors", name, layout)
+        parts = []
+        for name, (_, shape) in layout.items():
+            if name not in tensors:
+                raise OptionError.about("tensors", f"an array for {name!r}", "none")
+            part = np.asarray(tensors[name])
+            if part.shape != shape:
+                raise ShapeError.about(f"tensors[{name!r}]", str(shape), part.shape)
+            if part.dtype != _float_dtype(part.dtype) or (parts and part.dtype != parts[0].dtype):
+                expected = parts[0].dtype if parts else "float32 or float64"
+                raise DTypeError.about(f"tensors[{name!r}]", str(expected), part.dtype)
+            parts.append(part.reshape(-1))
+        return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+    def supports(self) -> list[dict[str, Any]]:
+        """List the layers: name, layer, output shape, parameters and the quantities they support.
+
+        Examples
+        --------
+        >>> import hesscore as hc
+        >>> f = hc.Objective(hc.Linear(3, 2), hc.MSELoss())
+        >>> row = f.supports()[-1]
+        >>> row["layer"], row["shape"], row["params"], "hesscale" in row["supports"]
+        ('Linear(3, 2)', (2,), 8, True)
+        """
+        return [
+            {"name": name, "layer": layer, "shape": shape, "params": n, "supports": _QUANTITIES}
+            for name, layer, shape, n in self._graph.rows
+        ]
+
+    def summary(self) -> None:
+        """Print the layers with their shapes and parameters, and what is supported.
+
+        Examples
+        --------
+        >>> import hesscore as hc
+        >>> hc.Objective(hc.Linear(3, 2), hc.MSELoss()).summary()
+        name  layer         output  params
+        x     input         (N, 3)       0
+        0     Linear(3, 2)  (N, 2)       8
+        8 parameters, loss MSELoss(reduction='mean')
+        supported: predict, loss, grad, jvp, vjp, hvp, ggnvp, fishervp,
+          hesscale, hesscale_gn, bl89, ggn, ggn_mc, hutchinson, empirical_fisher
+        """
+        rows = [("name", "layer", "output", "params")]
+        for row in self.supports():
+            output = f"({', '.join(['N', *map(str, row['shape'])])})"
+            rows.append((row["name"], row["layer"], output, str(row["params"])))
+        a, b, c, d = (max(map(len, column)) for column in zip(*rows, strict=True))
+        for name, layer, output, params in rows:
+            print(f"{name:<{a}}  {layer:<{b}}  {output:<{c}}  {params:>{d}}")
+        print(f"{self.num_params} parameters, loss {self.loss_function!r}")
+        basic = _QUANTITIES[: -len(diag_kinds)]
+        print(f"supported: {', '.join(basic)},\n  {', '.join(diag_kinds)}")
+
+
+def _float_dtype(dtype: Any) -> np.dtype[Any]:
+    try:
+        result = np.dtype(dtype)
+    except TypeError:
+        raise DTypeError.about("dtype", "float32 or float64", repr(dtype)) from None
+    if result not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise DTypeError.about("dtype", "float32 or float64", result)
+    return result
