@@ -1,6 +1,6 @@
 // The product kernels against the processor's measured peak and against OpenBLAS:
-//   bench_products [--isa NAME] [--threads N] [--dtype f32|f64] [--only OP] [--seconds S]
-//                  [--openblas libscipy_openblas.so]
+//   bench_products [--isa NAME] [--threads N] [--dtype f32|f64] [--only OP] [--samples N]
+//                  [--seconds S] [--openblas libscipy_openblas.so]
 // One JSON object per line. `floor_us` is the larger of the FLOPs at peak and the bytes (every
 // operand once) at the measured read bandwidth; `times_floor` is the median over it.
 #include <dlfcn.h>
@@ -21,7 +21,7 @@ using namespace hesscore;
 
 struct Options {
   std::string isa{cpu::supported_isas().front()}, dtype = "f32", only, openblas;
-  int threads = 1;
+  int threads = 1, samples = 0;
   double seconds = 0.2;
 };
 
@@ -194,6 +194,7 @@ void run(const Options& o) {
   for (const Case& c : cases()) {
     const std::string name = kNames[static_cast<int>(c.op)];
     if (name.find(o.only) == std::string::npos) continue;
+    if (o.samples != 0 && c.samples != o.samples) continue;
     Data<T> d(c);
     const bench::Timing t = run_kernel<T>(table, dtype, c, d, o.seconds);
     const double limit = peak * o.threads;
@@ -232,6 +233,7 @@ int main(int argc, char** argv) {
     if (key == "--threads") o.threads = std::stoi(value);
     if (key == "--dtype") o.dtype = value;
     if (key == "--only") o.only = value;
+    if (key == "--samples") o.samples = std::stoi(value);
     if (key == "--seconds") o.seconds = std::stod(value);
     if (key == "--openblas") o.openblas = value;
   }

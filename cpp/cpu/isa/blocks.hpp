@@ -92,25 +92,24 @@ class Blocks {
         parts_(problem.s2 ? 2 : 1),
         tiles_(problem.rows, problem.positions ? kTileRows / 2 : kTileRows),
         vectors_((problem.columns + kLanes<T> - 1) / kLanes<T>, kTileVectors),
+        serial_(problem.batch * parts_ * problem.rows * vectors_.n * problem.k * problem.reps <
+                kSerialWork),
         pack_s_(problem.square_s || (problem.reps > 1 && problem.positions == 0)),
-        pack_v_(problem.square_v || problem.v_along_k || parts_ == 2 ||
-                tiles_.parts > kDirectTiles),
-        v_items_(problem.v_batch ? problem.batch : 1),
-        s_items_(problem.s_batch ? problem.batch : 1) {
+        pack_v_(problem.square_v || problem.v_along_k || in_one_set(problem.v_stride)),
+        pack_in_task_((serial_ || tiles_.parts <= kFewTiles) &&
+                      (problem.batch == 1 || problem.v_batch)) {
     choose_depth();
-    const std::int64_t work = p_.batch * parts_ * p_.rows * vectors_.n * p_.k * p_.reps;
-    serial_ = work < kSerialWork;
   }
 
   void run() {
-    const std::int64_t panel = parts_ * kPanel * depth_, tile = kTileRows * padded(depth_);
-    const std::int64_t panels = at_least(at_most(kScratch / panel, vectors_.parts), 1);
-    const std::int64_t tiles =
-        pack_s_ ? at_least(at_most(kScratch / tile, tiles_.parts), 1) : tiles_.parts;
-    const std::int64_t one = at_least(panels * panel, pack_s_ ? tiles * tile : 0);
-    const std::int64_t items = at_least(at_most(kScratch / one, p_.batch), 1);
+    const bool some_v = !pack_in_task_ && (parts_ == 2 || packed(vectors_.parts - 1, 0));
+    const std::int64_t panel = some_v ? parts_ * kPanel * depth_ : 0;
+    const std::int64_t tile = pack_s_ ? kTileRows * padded(depth_) : 0;
+    const std::int64_t panels = that_fit(panel, vectors_.parts);
+    const std::int64_t tiles = that_fit(tile, tiles_.parts);
+    const std::int64_t items = that_fit(at_least(panels * panel, tiles * tile), p_.batch);
     v_packed_ = static_cast<T*>(scratch(0, items * panels * panel * sizeof(T)));
-    if (pack_s_) s_packed_ = static_cast<T*>(scratch(1, items * tiles * tile * sizeof(T)));
+    s_packed_ = static_cast<T*>(scratch(1, items * tiles * tile * sizeof(T)));
     Block b;
     for (b.item = 0; b.item < p_.batch; b.item += items) {
       b.items = at_most(items, p_.batch - b.item);
@@ -120,7 +119,7 @@ class Blocks {
           b.tiles = at_most(tiles, tiles_.parts - b.tile);
           for (b.k = 0; b.k < p_.k; b.k += depth_) {
             b.depth = at_most(depth_, p_.k - b.k);
-            pack(b);
+            pack(b, some_v);
             multiply(b);
           }
         }
@@ -131,15 +130,24 @@ class Blocks {
  private:
   static constexpr std::int64_t kPanel = kTileVectors * kLanes<T>;
   static constexpr std::int64_t kDepth = 2048 / sizeof(T);         // of a block of k
-  static constexpr std::int64_t kScratch = (4 << 20) / sizeof(T);  // numbers packed at a time
-  static constexpr std::int64_t kDirectTiles = 2;  // V read by more tiles than this is packed
-  static constexpr std::int64_t kPackDepth = 128;  // of a packing task
+  static constexpr std::int64_t kScratch = (2 << 20) / sizeof(T);  // numbers packed at a time
+  static constexpr std::int64_t kPackDepth = 64;                   // of a packing task
+  static constexpr std::int64_t kFewTiles = 2;
 
+  // A block of the iteration space: the first and the number of batch items, panels of V, tiles of
+  // S and steps of k.
   struct Block {
     std::int64_t item, items, panel, panels, tile, tiles, k, depth;
   };
 
+  // Rows a multiple of 4 KiB apart share one set of the first-level cache: V is packed then.
+  static bool in_one_set(std::int64_t stride) {
+    return stride * static_cast<std::int64_t>(sizeof(T)) % 4096 == 0;
+  }
   static std::int64_t padded(std::int64_t k) { return (k + kLanes<T> - 1) / kLanes<T> * kLanes<T>; }
+  static std::int64_t that_fit(std::int64_t size, std::int64_t count) {
+    return size == 0 ? count : at_least(at_most(kScratch / size, count), 1);
+  }
 
   void choose_depth() {
     if (p_.positions) {
@@ -150,12 +158,13 @@ class Blocks {
     }
   }
 
+  std::int64_t first_column(std::int64_t q) const { return vectors_.begin(q) * kLanes<T>; }
   std::int64_t columns_of(std::int64_t q) const {
-    const std::int64_t begin = vectors_.begin(q) * kLanes<T>;
-    return at_most(vectors_.length(q) * kLanes<T>, p_.columns - begin);
+    return at_most(vectors_.length(q) * kLanes<T>, p_.columns - first_column(q));
   }
-  bool packed(std::int64_t q) const {
-    return pack_v_ || columns_of(q) < vectors_.length(q) * kLanes<T>;
+  // Whether product `part` reads panel q from a packed copy.
+  bool packed(std::int64_t q, int part) const {
+    return part == 1 || pack_v_ || columns_of(q) < vectors_.length(q) * kLanes<T>;
   }
 
   T* v_packed(const Block& b, std::int64_t item, std::int64_t q) const {
@@ -165,40 +174,38 @@ class Blocks {
     return s_packed_ + (item * b.tiles + t - b.tile) * kTileRows * padded(depth_);
   }
 
-  void pack(const Block& b) const {
+  void pack(const Block& b, bool some_v) const {
     const std::int64_t pieces = (b.depth + kPackDepth - 1) / kPackDepth;
-    const bool some_v = pack_v_ || packed(b.panel + b.panels - 1);
-    const std::int64_t v_tasks = some_v ? at_most(v_items_, b.items) * b.panels * pieces : 0;
-    const std::int64_t s_tasks = pack_s_ ? at_most(s_items_, b.items) * b.tiles : 0;
+    const std::int64_t v_items = p_.v_batch ? b.items : 1, s_items = p_.s_batch ? b.items : 1;
+    const std::int64_t v_tasks = some_v ? v_items * b.panels * pieces : 0;
+    const std::int64_t s_tasks = pack_s_ ? s_items * b.tiles : 0;
     for_each_task(v_tasks + s_tasks, serial_, [&](std::int64_t i) {
       if (i < v_tasks) {
         const std::int64_t item = i / (b.panels * pieces), q = b.panel + i / pieces % b.panels;
-        if (packed(q)) pack_panel(b, item, q, i % pieces * kPackDepth);
+        const std::int64_t first = i % pieces * kPackDepth;
+        pack_panel(b, item, q, first, at_most(kPackDepth, b.depth - first), v_packed(b, item, q));
       } else {
         pack_tile(b, (i - v_tasks) / b.tiles, b.tile + (i - v_tasks) % b.tiles);
       }
     });
   }
 
-  void pack_panel(const Block& b, std::int64_t item, std::int64_t q, std::int64_t first) const {
-    const std::int64_t begin = vectors_.begin(q) * kLanes<T>, k = b.k + first;
-    const std::int64_t depth = at_most(kPackDepth, b.depth - first), columns = columns_of(q);
+  // Rows first .. first+depth-1 of panel q, and the squares after it when both are wanted.
+  void pack_panel(const Block& b, std::int64_t item, std::int64_t q, std::int64_t first,
+                  std::int64_t depth, T* panel) const {
+    const std::int64_t column = first_column(q), k = b.k + first;
     const T* v = p_.v + (b.item + item) * p_.v_batch;
-    v += p_.v_along_k ? begin * p_.v_stride + k : k * p_.v_stride + begin;
+    v += p_.v_along_k ? column * p_.v_stride + k : k * p_.v_stride + column;
     const int vectors = vectors_.length(q);
-    T* out = v_packed(b, item, q) + first * vectors * kLanes<T>;
-    const std::int64_t apart = kPanel * depth_;
-    const auto with = [&](auto plain, auto squares, auto both) {
-      (parts_ == 2   ? both
-       : p_.square_v ? squares
-                     : plain)(v, p_.v_stride, depth, columns, vectors, out, apart);
-    };
-    if (p_.v_along_k) {
-      with(&pack_transposed<Take::plain, T>, &pack_transposed<Take::squares, T>,
-           &pack_transposed<Take::both, T>);
-    } else {
-      with(&pack_columns<Take::plain, T>, &pack_columns<Take::squares, T>,
-           &pack_columns<Take::both, T>);
+    for (int part = 0; part < parts_; ++part) {
+      if (!packed(q, part)) continue;
+      const bool squares = p_.square_v || part == 1;
+      const auto function = p_.v_along_k
+                                ? squares ? &pack_transposed<true, T> : &pack_transposed<false, T>
+                            : squares ? &pack_columns<true, T>
+                                      : &pack_columns<false, T>;
+      function(v, p_.v_stride, depth, columns_of(q), vectors,
+               panel + part * kPanel * depth_ + first * vectors * kLanes<T>);
     }
   }
 
@@ -217,30 +224,37 @@ class Blocks {
     }
   }
 
+  // A task is some tiles of one panel.
   void multiply(const Block& b) const {
     const std::int64_t tile_work = kTileRows * kTileVectors * b.depth * parts_ * p_.reps;
-    const Cut chunks(b.tiles, at_least(kTaskWork / tile_work, 1));
+    const bool whole = serial_ || pack_in_task_;
+    const Cut chunks(b.tiles, whole ? b.tiles : at_least(kTaskWork / tile_work, 1));
     for_each_task(b.items * b.panels * chunks.parts, serial_, [&](std::int64_t i) {
       const std::int64_t chunk = i % chunks.parts, q = b.panel + i / chunks.parts % b.panels;
+      const std::int64_t item = i / chunks.parts / b.panels;
       const std::int64_t first = b.tile + chunks.begin(chunk);
+      T* panel = nullptr;
+      if (!pack_in_task_) {
+        panel = v_packed(b, p_.v_batch ? item : 0, q);
+      } else if (parts_ == 2 || packed(q, 0)) {
+        panel = static_cast<T*>(scratch(2, parts_ * kPanel * depth_ * sizeof(T)));
+        pack_panel(b, item, q, 0, b.depth, panel);
+      }
       for (int part = 0; part < parts_; ++part) {
-        multiply(b, i / chunks.parts / b.panels, q, first, first + chunks.length(chunk), part);
+        multiply(b, item, q, panel, first, first + chunks.length(chunk), part);
       }
     });
   }
 
-  void multiply(const Block& b, std::int64_t item, std::int64_t q, std::int64_t first,
-                std::int64_t last, int part) const {
-    const std::int64_t batch = b.item + item, column = vectors_.begin(q) * kLanes<T>;
+  void multiply(const Block& b, std::int64_t item, std::int64_t q, const T* panel,
+                std::int64_t first, std::int64_t last, int part) const {
+    const std::int64_t batch = b.item + item, column = first_column(q);
     const int vectors = vectors_.length(q);
     Tile<T> tile{};
-    if (packed(q)) {
-      tile.v = v_packed(b, p_.v_batch ? item : 0, q) + part * kPanel * depth_;
-      tile.v_stride = vectors * kLanes<T>;
-    } else {
-      tile.v = p_.v + batch * p_.v_batch + b.k * p_.v_stride + column;
-      tile.v_stride = p_.v_stride;
-    }
+    const bool copy = packed(q, part);
+    tile.v = copy ? panel + part * kPanel * depth_
+                  : p_.v + batch * p_.v_batch + b.k * p_.v_stride + column;
+    tile.v_stride = copy ? vectors * kLanes<T> : p_.v_stride;
     tile.k = b.depth;
     tile.columns = static_cast<int>(columns_of(q));
     tile.add = (part ? p_.add2 : p_.add) || b.k > 0;
@@ -250,28 +264,18 @@ class Blocks {
     tile.positions = p_.positions;
     tile.reps = p_.reps;
     tile.s_rep = p_.s_rep;
-    const T* bias = p_.bias && b.k == 0 ? p_.bias + batch * p_.bias_batch : nullptr;
+    tile.s_stride = pack_s_ ? kTileRows : p_.s_stride;
     const T* s = (part ? p_.s2 : p_.s) + batch * p_.s_batch;
     T* c = (part ? p_.c2 : p_.c) + batch * p_.c_batch;
+    const T* bias = p_.bias && b.k == 0 ? p_.bias + batch * p_.bias_batch : nullptr;
     for (std::int64_t t = first; t < last; ++t) {
       const std::int64_t row = tiles_.begin(t);
-      point_at_s(b, item, t, s, tile);
+      tile.s = pack_s_                             ? s_packed(b, p_.s_batch ? item : 0, t)
+               : p_.s_layout == Layout::along_rows ? s + b.k * p_.s_stride + row
+                                                   : s + row * p_.s_stride + b.k;
       tile.c = c + (p_.transposed ? column * p_.c_stride + row : row * p_.c_stride + column);
       if (bias) tile.bias = bias + (p_.transposed ? row : column);
       kernel(tiles_.length(t), vectors)(tile);
-    }
-  }
-
-  void point_at_s(const Block& b, std::int64_t item, std::int64_t t, const T* s,
-                  Tile<T>& tile) const {
-    if (pack_s_) {
-      tile.s = s_packed(b, p_.s_batch ? item : 0, t);
-      tile.s_stride = kTileRows;
-    } else {
-      const std::int64_t row = tiles_.begin(t);
-      tile.s =
-          s + (p_.s_layout == Layout::along_k ? row * p_.s_stride + b.k : b.k * p_.s_stride + row);
-      tile.s_stride = p_.s_stride;
     }
   }
 
@@ -289,10 +293,8 @@ class Blocks {
   const Problem<T>& p_;
   const int parts_;
   const Cut tiles_, vectors_;
-  const bool pack_s_, pack_v_;
-  const std::int64_t v_items_, s_items_;
+  const bool serial_, pack_s_, pack_v_, pack_in_task_;
   std::int64_t depth_ = 0;
-  bool serial_ = false;
   T *v_packed_ = nullptr, *s_packed_ = nullptr;
 };
 

@@ -6,30 +6,23 @@
 
 namespace hesscore::cpu::HC_ISA {
 
-enum class Take { plain, squares, both };  // both: the squares follow `apart` numbers later
-
-template <Take take, class T>
-HC_INLINE void put(T* out, std::int64_t apart, Vec<T> x) {
-  if constexpr (take == Take::squares) {
-    store(out, x * x);
-  } else {
-    store(out, x);
-    if constexpr (take == Take::both) store(out + apart, x * x);
-  }
+template <bool squares, class T>
+HC_INLINE void put(T* out, Vec<T> x) {
+  store(out, squares ? x * x : x);
 }
 
 // A panel (k, vectors * kLanes) of a matrix whose columns are contiguous.
-template <Take take, class T>
+template <bool squares, class T>
 void pack_columns(const T* v, std::int64_t stride, std::int64_t k, std::int64_t columns,
-                  int vectors, T* out, std::int64_t apart) {
+                  int vectors, T* out) {
   const int full = static_cast<int>(columns / kLanes<T>);
   const int rest = static_cast<int>(columns % kLanes<T>);
   for (std::int64_t p = 0; p < k; ++p, v += stride, out += vectors * kLanes<T>) {
     for (int j = 0; j < full; ++j) {
-      put<take>(out + j * kLanes<T>, apart, load(v + j * kLanes<T>));
+      put<squares>(out + j * kLanes<T>, load(v + j * kLanes<T>));
     }
     if (rest > 0) {
-      put<take>(out + full * kLanes<T>, apart, load_partial(v + full * kLanes<T>, rest));
+      put<squares>(out + full * kLanes<T>, load_partial(v + full * kLanes<T>, rest));
     }
   }
 }
@@ -50,9 +43,9 @@ HC_INLINE void load_transposed(const T* x, std::int64_t stride, int rows, std::i
 }
 
 // The same panel of a matrix whose columns lie `stride` apart and are contiguous along k.
-template <Take take, class T>
+template <bool squares, class T>
 void pack_transposed(const T* v, std::int64_t stride, std::int64_t k, std::int64_t columns,
-                     int vectors, T* out, std::int64_t apart) {
+                     int vectors, T* out) {
   for (int j = 0; j < vectors; ++j, columns -= kLanes<T>) {
     const int present = static_cast<int>(columns < kLanes<T> ? columns : kLanes<T>);
     for (std::int64_t p = 0; p < k; p += kLanes<T>) {
@@ -61,7 +54,7 @@ void pack_transposed(const T* v, std::int64_t stride, std::int64_t k, std::int64
       T* to = out + (p * vectors + j) * kLanes<T>;
       const std::int64_t count = k - p;
       HC_UNROLL for (int i = 0; i < kLanes<T>; ++i) {
-        if (i < count) put<take>(to + i * vectors * kLanes<T>, apart, r[i]);
+        if (i < count) put<squares>(to + i * vectors * kLanes<T>, r[i]);
       }
     }
   }
@@ -74,7 +67,7 @@ void pack_rows(const T* s, std::int64_t stride, std::int64_t k, int rows, T* out
     Vec<T> r[kTileRows];
     load_transposed(s + p, stride, rows, k - p, r);
     HC_UNROLL for (int i = 0; i < kTileRows; ++i) {
-      store(out + p * kTileRows + i * kLanes<T>, squares ? r[i] * r[i] : r[i]);
+      put<squares>(out + p * kTileRows + i * kLanes<T>, r[i]);
     }
   }
 }

@@ -54,13 +54,13 @@ Problem<T> by_rows(const kernels::Product::Args& a) {
   return p;
 }
 
-// In sixteenths of a vector multiplication: the multiplications with their padding, the packing of
-// V, and the transposing of C.
+// In sixteenths of a vector multiplication: the multiplications with their padding, the transposing
+// of V, and that of C.
 template <class T>
 std::int64_t cost(const Problem<T>& p, std::int64_t k) {
-  const std::int64_t padded = (p.columns + kLanes<T> - 1) / kLanes<T>;
-  return padded *
-         (16 * k * p.rows + (p.v_along_k ? 96 : 64) * k + (p.transposed ? 48 * p.rows : 0));
+  const std::int64_t vectors = (p.columns + kLanes<T> - 1) / kLanes<T>;
+  return vectors *
+         (16 * k * p.rows + (p.v_along_k ? 80 * k : 0) + (p.transposed ? 48 * p.rows : 0));
 }
 
 // A batch that shares B and B's bias and is stacked in A and C is one product with more rows.

@@ -32,43 +32,85 @@ struct Tile {
 template <class T>
 using TileKernel = void (*)(const Tile<T>&);
 
-template <int Rows, int Vectors, Layout layout, class T>
-HC_INLINE void multiply(const T* s, std::int64_t s_stride, const T* v, std::int64_t v_stride,
-                        std::int64_t k, Vec<T> (&acc)[Rows][Vectors]) {
+// Keeps the compiler from deriving `x` anew from what it was computed from, at the price of a
+// register for each place.
+template <class X>
+HC_INLINE X hidden(X x) {
+  asm("" : "+r"(x));
+  return x;
+}
+
+template <int Rows, int Vectors, Layout layout, bool prefetch, class T>
+HC_INLINE void multiply_steps(const T* s, std::int64_t s_stride, const T* v, std::int64_t v_stride,
+                              std::int64_t k, Vec<T> (&acc)[Rows][Vectors]) {
   constexpr int kAhead = 8;
+  const T* s4 = hidden(s + 4 * s_stride);
+  const std::int64_t s_stride3 = hidden(3 * s_stride);
+  const T* next_v = hidden(v + kAhead * v_stride);
+  const T* next_s = hidden(s + kAhead * s_stride);
+  const std::int64_t s_step = layout == Layout::along_k ? 1 : s_stride;
   for (std::int64_t p = 0; p < k; ++p) {
     Vec<T> x[Vectors];
     HC_UNROLL for (int j = 0; j < Vectors; ++j) {
       x[j] = load(v + j * kLanes<T>);
-      __builtin_prefetch(v + kAhead * v_stride + j * kLanes<T>);
+      if constexpr (prefetch) __builtin_prefetch(next_v + j * kLanes<T>);
     }
-    if constexpr (layout == Layout::along_rows) __builtin_prefetch(s + kAhead * s_stride);
+    if constexpr (prefetch && layout == Layout::along_rows) __builtin_prefetch(next_s);
     HC_UNROLL for (int i = 0; i < Rows; ++i) {
-      const Vec<T> a = splat(layout == Layout::along_k ? s[i * s_stride] : s[i]);
-      HC_UNROLL for (int j = 0; j < Vectors; ++j) acc[i][j] = fma(a, x[j], acc[i][j]);
+      const T* from = layout == Layout::along_rows
+                          ? s + i
+                          : (i < 4 ? s : s4) + (i % 4 == 3 ? s_stride3 : i % 4 * s_stride);
+      HC_UNROLL for (int j = 0; j < Vectors; ++j) {
+        acc[i][j] = fma(splat(*from), x[j], acc[i][j]);
+      }
     }
-    s += layout == Layout::along_k ? 1 : s_stride;
+    s += s_step;
+    s4 += s_step;
+    next_s += s_step;
     v += v_stride;
+    next_v += v_stride;
+  }
+}
+
+// acc += S V over k steps. Short runs have nothing to fetch ahead.
+template <int Rows, int Vectors, Layout layout, class T>
+HC_INLINE void multiply(const T* s, std::int64_t s_stride, const T* v, std::int64_t v_stride,
+                        std::int64_t k, Vec<T> (&acc)[Rows][Vectors]) {
+  if (k < 16) {
+    multiply_steps<Rows, Vectors, layout, false>(s, s_stride, v, v_stride, k, acc);
+  } else {
+    multiply_steps<Rows, Vectors, layout, true>(s, s_stride, v, v_stride, k, acc);
+  }
+}
+
+template <int Rows, int Vectors, class T>
+HC_INLINE void prefetch_tile(const Tile<T>& t) {
+  HC_UNROLL for (int i = 0; i < Rows; ++i) {
+    HC_UNROLL for (int j = 0; j < Vectors; ++j) {
+      __builtin_prefetch(t.c + i * t.c_stride + j * kLanes<T>, 1);
+    }
   }
 }
 
 // c (+)= acc + bias
 template <int Rows, int Vectors, class T>
 HC_INLINE void store_tile(const Tile<T>& t, Vec<T> (&acc)[Rows][Vectors]) {
+  const std::int64_t stride = t.c_stride;
+  const bool add = t.add;
   HC_UNROLL for (int j = 0; j < Vectors; ++j) {
     const int n = t.columns - j * kLanes<T>;
     T* c = t.c + j * kLanes<T>;
     if (n >= kLanes<T>) {
       const Vec<T> bias = t.bias ? load(t.bias + j * kLanes<T>) : Vec<T>{};
-      HC_UNROLL for (int i = 0; i < Rows; ++i, c += t.c_stride) {
+      HC_UNROLL for (int i = 0; i < Rows; ++i, c += stride) {
         const Vec<T> x = acc[i][j] + bias;
-        store(c, t.add ? load(c) + x : x);
+        store(c, add ? load(c) + x : x);
       }
     } else {
       const Vec<T> bias = t.bias ? load_partial(t.bias + j * kLanes<T>, n) : Vec<T>{};
-      HC_UNROLL for (int i = 0; i < Rows; ++i, c += t.c_stride) {
+      HC_UNROLL for (int i = 0; i < Rows; ++i, c += stride) {
         const Vec<T> x = acc[i][j] + bias;
-        store_partial(c, t.add ? load_partial(c, n) + x : x, n);
+        store_partial(c, add ? load_partial(c, n) + x : x, n);
       }
     }
   }
@@ -97,6 +139,7 @@ HC_INLINE void store_transposed(const Tile<T>& t, Vec<T> (&acc)[Rows][Vectors]) 
 // C (+)= S V + bias
 template <int Rows, int Vectors, Layout layout, class T>
 void product_tile(const Tile<T>& t) {
+  if (!t.transposed && t.k >= 32) prefetch_tile<Rows, Vectors>(t);
   Vec<T> acc[Rows][Vectors] = {};
   multiply<Rows, Vectors, layout>(t.s, t.s_stride, t.v, t.v_stride, t.k, acc);
   if (t.transposed) {
