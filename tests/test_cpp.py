@@ -4,21 +4,25 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "cpp"
+PATH = sysconfig.get_path("scripts") + os.pathsep + os.environ["PATH"]
 
 pytestmark = pytest.mark.skipif(
-    not (shutil.which("cmake") and shutil.which("ninja") and shutil.which("c++")),
+    not all(shutil.which(tool, path=PATH) for tool in ("cmake", "ninja", "c++")),
     reason="needs cmake, ninja and a C++ compiler",
 )
 
 
 def run(*command: str | Path) -> str:
-    done = subprocess.run(command, capture_output=True, text=True)
+    program = shutil.which(command[0], path=PATH) or command[0]
+    environment = {**os.environ, "PATH": PATH}
+    done = subprocess.run([program, *command[1:]], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-4000:]
     return done.stdout
 
