@@ -99,7 +99,7 @@ StepInfo GaussNewtonMethod::attempt(const View& w, const Batch& batch, const Mod
     algebra().axpby(-t, best.x->data(), 1, w.data, n_);
     std::swap(direction_, x_);
   }
-  if (damping_ && predicted < 0) adapt_damping(info.rho);
+  if (damping_ && lr * slope > 0) adapt_damping(info.accepted ? info.rho : 0);
   return info;
 }
 
@@ -144,15 +144,17 @@ SolveReport GaussNewtonMethod::solve_from(double warm_start, const LinearOperato
   options.maxiter = method_.cg_iterations;
   options.stop = method_.martens_stop ? StopRule::martens : StopRule::residual;
   options.preconditioner = preconditioner_ ? &*preconditioner_ : nullptr;
-  options.callback = [this](std::int64_t iteration, double, const View& x) {
-    keep_iterate(iteration, x);
-    return false;
-  };
+  if (damping_) {
+    options.callback = [this](std::int64_t iteration, double, const View& x) {
+      keep_iterate(iteration, x);
+      return false;
+    };
+    options.callback_at = [this](std::int64_t iteration) { return iteration >= next_kept_; };
+  }
   return cg(A, g_, x_, options, workspace_);
 }
 
 void GaussNewtonMethod::keep_iterate(std::int64_t iteration, const View& x) {
-  if (iteration < next_kept_) return;
   Iterate& slot = kept_[num_kept_++ % kIterates];
   if (slot.x.data() == nullptr) slot.x = make_vector();
   algebra().copy(x.data, slot.x.data(), n_);
@@ -162,6 +164,7 @@ void GaussNewtonMethod::keep_iterate(std::int64_t iteration, const View& x) {
 }
 
 // CG minimises the model, not the loss: from the last iterate walk back while the loss falls.
+// With constant damping none are kept, and the step is the solution of the damped system.
 GaussNewtonMethod::Candidate GaussNewtonMethod::best_iterate(const Point& at, std::int64_t last,
                                                              double t) {
   Candidate best{&x_, last, loss_at(at, x_, t)};

@@ -1,0 +1,103 @@
+// Gauss-Newton against dense solutions, and how it accepts, rejects and damps.
+#include <cmath>
+
+#include "optim_problems.hpp"
+
+namespace {
+
+Numbers dense_solve(Numbers a, Numbers b) {
+  const std::size_t n = b.size();
+  for (std::size_t k = 0; k < n; ++k) {
+    for (std::size_t i = k + 1; i < n; ++i) {
+      const double factor = a[i * n + k] / a[k * n + k];
+      for (std::size_t j = k; j < n; ++j) a[i * n + j] -= factor * a[k * n + j];
+      b[i] -= factor * b[k];
+    }
+  }
+  for (std::size_t i = n; i-- > 0;) {
+    for (std::size_t j = i + 1; j < n; ++j) b[i] -= a[i * n + j] * b[j];
+    b[i] /= a[i * n + i];
+  }
+  return b;
+}
+
+}  // namespace
+
+TEST("gauss-newton takes the damped step of the dense matrix") {
+  const Problem p;
+  Vector w = p.start();
+  const auto n = static_cast<std::size_t>(w.size());
+  const auto G = ggn(p.f, w, p.batch());
+  Numbers identity(n * n);
+  for (std::size_t i = 0; i < n; ++i) identity[i * n + i] = 1;
+  Vector in = vector_of(identity), out = vector_of(identity);
+  G->apply(in.data(), out.data(), w.size());
+  Numbers matrix = out.to_host(), expected = w.to_host();
+  for (std::size_t i = 0; i < n; ++i) matrix[i * n + i] += 0.7;
+  const Numbers x = dense_solve(matrix, p.gradient(w));
+  for (std::size_t i = 0; i < n; ++i) expected[i] -= 0.5 * x[i];
+  for (const char* preconditioner : {"none", "hesscale", "empirical_fisher"}) {
+    Optimizer opt(p.f, GaussNewton{.lr = 0.5,
+                                   .damping_rule = Damping::constant,
+                                   .damping = 0.7,
+                                   .cg_iterations = 200,
+                                   .cg_rtol = 1e-13,
+                                   .martens_stop = false,
+                                   .preconditioner = preconditioner});
+    Vector v = vector_of(w.to_host());
+    const StepInfo info = opt.step(v, p.batch());
+    CHECK(info.accepted && info.damping == 0.7 && info.iterations > 1);
+    const Numbers got = v.to_host();
+    for (std::size_t i = 0; i < n; ++i) CHECK_CLOSE(got[i], expected[i], 1e-9);
+  }
+}
+
+TEST("gauss-newton solves least squares in one step, with rho = 1") {
+  const LeastSquares p(random_numbers(30, 5), random_numbers(10, 6), 3);
+  Optimizer opt(p.f, GaussNewton{.damping = 1e-9, .cg_rtol = 1e-12, .martens_stop = false});
+  Vector w = vector_of({1, 2, 3}), g = p.f.zeros();
+  const StepInfo info = opt.step(w, p.batch());
+  CHECK_CLOSE(info.rho, 1, 1e-6);
+  p.f.evaluate(w, p.batch(), {.grad = &g});
+  for (const double v : g.to_host()) CHECK(std::abs(v) < 1e-7);
+  CHECK_CLOSE(opt.state().scalars.at("damping"), 1e-9 * 2 / 3, 1e-15);
+}
+
+TEST("a rejected gauss-newton step leaves w, and raises the damping") {
+  const Problem p;
+  Optimizer opt(p.f, GaussNewton{.lr = Rate([](std::int64_t k) { return k == 1 ? 1e15 : 1.0; })});
+  Vector w = p.start();
+  opt.step(w, p.batch());
+  const Numbers before = w.to_host();
+  Optimizer::State state = opt.state();
+  const StepInfo info = opt.step(w, p.batch());
+  CHECK(!info.accepted && info.step == 2);
+  CHECK(w.to_host() == before);
+  state.scalars["damping"] *= 1.5;
+  CHECK(same(opt.state(), state));
+}
+
+TEST("gauss-newton never raises the loss of its batch, and adapts its damping") {
+  const Problem p;
+  Optimizer opt(p.f, GaussNewton{.damping = 1e-3});
+  Vector w = p.start();
+  double last = kInf;
+  for (int k = 0; k < 30; ++k) {
+    const double before = opt.state().scalars.at("damping");
+    const StepInfo info = opt.step(w, p.batch());
+    const double after = opt.state().scalars.at("damping");
+    CHECK(info.loss <= last && info.damping == before);
+    CHECK_CLOSE(after, before * (info.rho > 0.75 ? 2.0 / 3 : info.rho < 0.25 ? 1.5 : 1), 1e-15);
+    last = info.loss;
+  }
+  CHECK(last < 0.35);
+}
+
+TEST("gauss-newton stays where the gradient is zero") {
+  const LeastSquares p({1, 0, 0, 1}, {2, 3}, 2);
+  Optimizer opt(p.f, GaussNewton{});
+  Vector w = vector_of({2, 3});
+  const StepInfo info = opt.step(w, p.batch());
+  CHECK(info.accepted && info.iterations == 0 && info.loss == 0);
+  CHECK(w.to_host() == Numbers({2, 3}));
+}
