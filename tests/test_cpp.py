@@ -1,6 +1,7 @@
 """The C++ tests, and the library as a C++ program outside the project finds it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,11 +30,15 @@ def run(*command: str | Path) -> str:
 
 @pytest.fixture(scope="session")
 def build() -> Path:
-    """The engine and its tests; warnings are errors where `CI` is set."""
-    werror = "ON" if os.environ.get("CI") else "OFF"
-    options = ["-DHESSCORE_CUDA=OFF", "-DHESSCORE_TESTS=ON", f"-DHESSCORE_WERROR={werror}"]
-    options += ["-DHESSCORE_BENCH=ON", f"-DPython_EXECUTABLE={sys.executable}"]
-    run("cmake", "-G", "Ninja", "-S", ROOT, "-B", BUILD, *options)
+    """The engine, tests and benches; the CUDA plugin as HESSCORE_CUDA says; strict under CI."""
+    options = {
+        "HESSCORE_BENCH": "ON",
+        "HESSCORE_CUDA": os.environ.get("HESSCORE_CUDA", "OFF"),
+        "HESSCORE_WERROR": "ON" if os.environ.get("CI") else "OFF",
+        "Python_EXECUTABLE": sys.executable,
+    }
+    defines = [f"-D{name}={value}" for name, value in options.items()]
+    run("cmake", "-G", "Ninja", "-S", ROOT, "-B", BUILD, *defines)
     run("cmake", "--build", BUILD)
     return BUILD
 
@@ -61,3 +66,15 @@ def test_embedding_an_installed_library(build, tmp_path):
 def test_embedding_the_python_package(tmp_path):
     hesscore = pytest.importorskip("hesscore")
     assert "->" in build_and_run_embed(tmp_path / "build", Path(hesscore.get_cmake_dir()))
+
+
+@pytest.mark.xdist_group("cpp")
+def test_the_cuda_plugin_loads_or_says_why_not(build, monkeypatch):
+    plugin = build / "libhesscore_cuda.so"
+    if not plugin.exists():
+        pytest.skip("built without CUDA")
+    pytest.importorskip("hesscore")
+    code = "import hesscore; print(hesscore.show_config(mode='dict')['cuda'])"
+    monkeypatch.setenv("HESSCORE_CUDA_PLUGIN", str(plugin))
+    status = run(sys.executable, "-c", code)
+    assert re.search("^available$|CUDA driver is missing|no CUDA device", status), status
