@@ -1,0 +1,106 @@
+"""The command ``hesscore``: a demonstration, and what is installed."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from .errors import Error
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that suggests the nearest word for one it does not know."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what was wrong, with a suggestion, and leave with status 2."""
+        words = [word for action in self._actions for word in action.choices or ()]
+        given = message.split("invalid choice: ")[-1].split("'")
+        near = difflib.get_close_matches(given[1], words, 1) if len(given) > 2 else []
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        self.exit(2, f"{self.prog}: {message}\n{hint}see: {self.prog} --help\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        ``sys.argv[1:]`` by default.
+
+    Returns
+    -------
+    int
+        0 on success, 1 when something was missing or went wrong, 130 when interrupted. Wrong
+        arguments end the process with status 2.
+    """
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    if chosen.command is None:
+        parser.print_help()
+        return 0
+    try:
+        chosen.command(chosen)
+    except Error as error:
+        print(f"hesscore: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"hesscore: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nhesscore: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> Parser:
+    from . import __version__
+
+    parser = Parser(prog="hesscore", description="Curvature of neural networks.")
+    parser.add_argument("--version", action="version", version=f"hesscore {__version__}")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(title="commands", metavar="")
+    demo = commands.add_parser(
+        "demo", help="train a small network with several optimizers side by side, in a minute"
+    )
+    demo.set_defaults(command=_demo)
+    demo.add_argument("--data", choices=("digits", "mnist"), default="digits")
+    demo.add_argument("--path", type=Path, help="where MNIST is: an .npz or a folder of IDX files")
+    demo.add_argument("--epochs", type=_positive, help="default: 40 for digits, 3 for mnist")
+    demo.add_argument("--out", type=Path, default=Path("hesscore-demo"), help="folder for plots")
+    demo.add_argument("--seed", type=int, default=0)
+    demo.add_argument("--threads", type=_positive)
+    demo.add_argument("--optimizers", type=_names, metavar="A,B,...", help="default: "
+                      "sgd,adam,adahesscale,gauss_newton")  # fmt: skip
+    demo.add_argument("--quick", action="store_true", help="a few epochs only")
+    info = commands.add_parser("info", help="show versions, devices and how hesscore was built")
+    info.set_defaults(command=_info)
+    return parser
+
+
+def _demo(chosen: argparse.Namespace) -> None:
+    from . import demo
+
+    options = {k: v for k, v in vars(chosen).items() if k != "command" and v is not None}
+    demo.run(demo.Settings(**options))
+
+
+def _info(chosen: argparse.Namespace) -> None:
+    from . import show_config
+
+    show_config()
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
