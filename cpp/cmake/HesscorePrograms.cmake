@@ -10,6 +10,7 @@ if(HESSCORE_TESTS)
   foreach(_test IN LISTS _tests)
     hesscore_add_program(${_test})
     get_filename_component(_name ${_test} NAME_WE)
+    target_compile_options(${_name} PRIVATE -O1)  # of the test alone: it compiles in half the time
     add_test(NAME ${_name} COMMAND ${_name})
   endforeach()
   add_subdirectory(tests/plugins)
