@@ -93,14 +93,14 @@ class CheckpointError(Error, OSError):
     """A checkpoint cannot be read or written."""
 
 
-def unknown(what: str, name: object, known: Iterable[str]) -> OptionError:
+def unknown(
+    arg: str, name: object, known: Iterable[str], what: str = "one of", got: str = ""
+) -> OptionError:
     """Make the error for an unknown name, with the nearest known one as advice."""
     import difflib
 
     names = list(known)
+    expected, got = f"{what} {', '.join(names)}", got or repr(name)
     nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    expected = f"one of {', '.join(names)}" if names else "no options"
-    message = f"{what}: expected {expected}, got {name!r}"
-    if nearest:
-        message += f"; did you mean {nearest[0]!r}?"
-    return OptionError(message, what, expected, repr(name))
+    advice = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    return OptionError(f"{arg}: expected {expected}, got {got}{advice}", arg, expected, got)

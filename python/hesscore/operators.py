@@ -31,10 +31,10 @@ class EngineOperator(LinearOperator):
 
     def matvec(self, x: Any) -> NDArray[Any]:
         """Apply to a vector (n,) or a column (n, 1)."""
-        n, shape = self.shape[0], np.shape(x)
+        n, shape = self.shape[0], getattr(x, "shape", None)
         if shape == (n, 1):
             return self._core.apply(np.reshape(x, (n,))).reshape(n, 1)
-        if shape != (n,):
+        if shape is not None and shape != (n,):
             raise ShapeError.about("v", f"({n},)", shape)
         return self._core.apply(x)
 
@@ -52,6 +52,12 @@ class EngineOperator(LinearOperator):
     def rmatmat(self, X: Any) -> NDArray[Any]:
         """Apply to columns; the operator is symmetric."""
         return self.matmat(X)
+
+    def __matmul__(self, other: Any) -> Any:
+        ndim = getattr(other, "ndim", 0)
+        if ndim == 1:
+            return self.matvec(other)
+        return self.matmat(other) if ndim == 2 else super().__matmul__(other)
 
     _matvec, _matmat, _rmatvec, _rmatmat = matvec, matmat, rmatvec, rmatmat
 

@@ -77,12 +77,14 @@ class Optimizer:
             raise errors.unknown("method", method, methods)
         for name in options:
             if name not in methods[method]:
-                raise errors.unknown(f"option of {method}", name, methods[method])
+                known = f"an option of {method},"
+                raise errors.unknown(name, name, methods[method], known, "an unknown one")
         if options.get("damping") in ("lm", "constant"):
             options["damping_rule"] = options.pop("damping")
         self.f = f
         self.method = method
         self.options = {**methods[method], **options}
+        self._borrowed = options  # the engine calls the schedules in it
         self._core = _core.Optimizer(f._core, method, options)
 
     def __repr__(self) -> str:

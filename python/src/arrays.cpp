@@ -1,6 +1,8 @@
 // The importer, and every way in which an array can be wrong.
 #include "arrays.hpp"
 
+#include <nanobind/stl/string.h>
+
 #include <bit>
 #include <cstring>
 #include <limits>
@@ -95,7 +97,8 @@ void for_each_element(const RawArray& raw, const Visit& visit) {
 std::unique_ptr<std::byte[]> allocate(std::int64_t bytes, const std::string& name) {
   auto* p = new (std::nothrow) std::byte[static_cast<std::size_t>(bytes > 0 ? bytes : 1)];
   if (p == nullptr) {
-    throw OutOfMemoryError(name + ": a contiguous copy needs " + std::to_string(bytes) + " bytes");
+    throw OutOfMemoryError(name, "memory for a contiguous copy",
+                           "none for its " + std::to_string(bytes) + " bytes");
   }
   return std::unique_ptr<std::byte[]>(p);
 }
@@ -142,14 +145,22 @@ void Array::refuse_dtype(nb::handle value, const std::string& expected) const {
   throw DTypeError(name_, expected, describe(value));
 }
 
+void Array::refuse_device() const {
+  throw DeviceError(name_, "an array in host memory", "a device array (" + cuda_status() + ")");
+}
+
 // Why nanobind could not import it: no array at all, a dtype without a DLPack code, or a __dlpack__
 // that raises.
 void Array::refuse_import(nb::handle value) const {
-  if (nb::hasattr(value, "__cuda_array_interface__")) {
-    throw DeviceError(name_, "an array in host memory", "a CUDA array (" + cuda_status() + ")");
+  if (nb::hasattr(value, "__cuda_array_interface__")) refuse_device();
+  if (is_numpy(value) || !nb::hasattr(value, "__dlpack__")) {
+    refuse_dtype(value, "an array of numbers");
   }
-  if (!nb::hasattr(value, "__dlpack__")) refuse_dtype(value, "an array");
   try {
+    if (nb::hasattr(value, "__dlpack_device__")) {
+      const nb::object device = value.attr("__dlpack_device__")();
+      if (nb::cast<int>(nb::int_(device[0])) != nb::device::cpu::value) refuse_device();
+    }
     value.attr("__dlpack__")();
   } catch (nb::python_error& cause) {
     raise_from(DTypeError(name_, "an array", describe(value) + ", whose __dlpack__ raised"), cause);
@@ -158,15 +169,12 @@ void Array::refuse_import(nb::handle value) const {
 }
 
 RawArray Array::open(nb::handle value) {
-  constexpr int kHost = nb::device::cpu::value;
   if (!nb::try_cast(value, tensor_)) {
     // NumPy exports no array whose strides are not whole elements; a copy of it has better ones.
     const bool numbers = is_numpy(value) && is_native_number(value);
     if (!numbers || !nb::try_cast(numpy("ascontiguousarray")(value), tensor_)) refuse_import(value);
   }
-  if (tensor_.device_type() != kHost) {
-    throw DeviceError(name_, "an array in host memory", "a device array (" + cuda_status() + ")");
-  }
+  if (tensor_.device_type() != nb::device::cpu::value) refuse_device();
   RawArray raw;
   raw.kind = kind_of(tensor_.dtype());
   raw.itemsize = static_cast<std::int64_t>(tensor_.itemsize());
@@ -253,7 +261,8 @@ void Array::read_labels(nb::handle value, const Array& like, std::size_t label_n
   } else if (raw.kind == Kind::signed_integer || raw.kind == Kind::unsigned_integer) {
     widen_labels(raw);
   } else if (raw.kind == Kind::floating && raw.shape.size() == label_ndim) {
-    throw LabelError(name_, "integer labels", describe(value) + " of shape " + to_string(raw.shape));
+    throw LabelError(name_, "integer labels",
+                     describe(value) + " of shape " + to_string(raw.shape));
   } else {
     const std::string expected = "integer labels or class probabilities in ";
     const bool right = static_cast<std::size_t>(raw.itemsize) == size_of(like.view_.dtype);
@@ -281,8 +290,8 @@ void Array::check_finite() const {
           : first_non_finite<double, std::uint64_t, 0x7ff0000000000000U, 0x0010000000000000U>(
                 static_cast<const double*>(view_.data), n);
   if (at < 0) return;
-  const double bad = f32 ? static_cast<const float*>(view_.data)[at]
-                         : static_cast<const double*>(view_.data)[at];
+  const double bad =
+      f32 ? static_cast<const float*>(view_.data)[at] : static_cast<const double*>(view_.data)[at];
   throw NonFiniteError(name_, "finite values",
                        std::to_string(bad) + " at index " + index_text(view_.shape, at));
 }

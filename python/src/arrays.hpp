@@ -49,6 +49,7 @@ class Array {
 
  private:
   RawArray open(nb::handle value);
+  [[noreturn]] void refuse_device() const;
   [[noreturn]] void refuse_import(nb::handle value) const;
   void expect_float(nb::handle value, const RawArray& raw, const Array* like);
   void adopt(const RawArray& raw, DType dtype);

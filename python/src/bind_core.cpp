@@ -24,12 +24,10 @@ struct ErrorClass {
 };
 #define HC_ERROR_CLASS(Name) {#Name, &is<Name>}
 constexpr ErrorClass kErrorClasses[] = {
-    HC_ERROR_CLASS(ShapeError),       HC_ERROR_CLASS(DTypeError),
-    HC_ERROR_CLASS(DeviceError),      HC_ERROR_CLASS(LabelError),
-    HC_ERROR_CLASS(LayoutError),      HC_ERROR_CLASS(OutputError),
-    HC_ERROR_CLASS(SizeError),        HC_ERROR_CLASS(UnsupportedError),
-    HC_ERROR_CLASS(GraphError),       HC_ERROR_CLASS(NonFiniteError),
-    HC_ERROR_CLASS(OptionError),      HC_ERROR_CLASS(StateError),
+    HC_ERROR_CLASS(ShapeError),       HC_ERROR_CLASS(DTypeError),       HC_ERROR_CLASS(DeviceError),
+    HC_ERROR_CLASS(LabelError),       HC_ERROR_CLASS(LayoutError),      HC_ERROR_CLASS(OutputError),
+    HC_ERROR_CLASS(SizeError),        HC_ERROR_CLASS(UnsupportedError), HC_ERROR_CLASS(GraphError),
+    HC_ERROR_CLASS(NonFiniteError),   HC_ERROR_CLASS(OptionError),      HC_ERROR_CLASS(StateError),
     HC_ERROR_CLASS(OutOfMemoryError), HC_ERROR_CLASS(CheckpointError)};
 #undef HC_ERROR_CLASS
 
@@ -73,8 +71,9 @@ void raise_from(const Error& error, nb::python_error& cause) {
 void bind_core(nb::module_& m) {
   nb::register_exception_translator(translate);
   m.def("devices", &devices);
-  m.def("describe_device", [](const std::string& name) { return device(name).description(); },
-        "name"_a);
+  m.def(
+      "describe_device", [](const std::string& name) { return device(name).description(); },
+      "name"_a);
   m.def("cuda_status", &cuda_status);
   m.def("set_num_threads", &set_num_threads, "n"_a);
   m.def("num_threads", &num_threads);

@@ -25,6 +25,7 @@ nb::tuple curvature_at(nb::handle objective, Product kind, nb::handle w, nb::han
   nb::object weight_copy = nb::none();
   if (p.sample_weight.view()) weight_copy = p.sample_weight.keep_copy();
   auto result = std::make_unique<PyOperator>();
+  result->check_finite = f.check_finite;
   result->keep = {nb::borrow(objective), w_copy, x_copy, y_copy, weight_copy};
   {
     const nb::gil_scoped_release release;
@@ -53,6 +54,7 @@ NumpyArray apply(const PyOperator& a, nb::handle v) {
   const std::int64_t count = shape.size() == 2 ? shape.front() : 1;
   if (count > 0) {
     const nb::gil_scoped_release release;
+    if (a.check_finite) in.check_finite();
     a.engine->apply(in.view().data, out.view.data, count);
   }
   return out.object;
@@ -60,9 +62,10 @@ NumpyArray apply(const PyOperator& a, nb::handle v) {
 
 std::unique_ptr<PyOperator> shifted(nb::handle a, double shift, double scale) {
   auto result = std::make_unique<PyOperator>();
-  result->engine = std::make_unique<ShiftedOperator>(*nb::cast<const PyOperator&>(a).engine, shift,
-                                                     scale);
+  result->engine =
+      std::make_unique<ShiftedOperator>(*nb::cast<const PyOperator&>(a).engine, shift, scale);
   result->keep = {nb::borrow(a)};
+  result->check_finite = nb::cast<const PyOperator&>(a).check_finite;
   return result;
 }
 
@@ -87,11 +90,11 @@ void bind_curvature(nb::module_& m) {
   nb::class_<PyOperator>(m, "Operator")
       .def_prop_ro("size", [](const PyOperator& a) { return a.engine->size(); })
       .def_prop_ro("dtype", [](const PyOperator& a) { return name_of(a.engine->dtype()); })
-      .def("apply", &apply, "v"_a);
-  m.def("curvature", &curvature_at, "f"_a, "kind"_a, "w"_a, "x"_a, "y"_a, "sample_weight"_a.none(),
-        "train"_a, "samples"_a, "seed"_a);
+      .def("apply", &apply, "v"_a.none());
+  m.def("curvature", &curvature_at, "f"_a, "kind"_a, "w"_a.none(), "x"_a.none(), "y"_a.none(),
+        "sample_weight"_a.none(), "train"_a, "samples"_a, "seed"_a);
   m.def("shifted", &shifted, "a"_a, "shift"_a, "scale"_a);
-  m.def("diagonal", &diagonal, "d"_a);
+  m.def("diagonal", &diagonal, "d"_a.none());
 }
 
 }  // namespace hesscore::python

@@ -23,26 +23,31 @@ Reduction reduction_of(bool mean) { return mean ? Reduction::mean : Reduction::s
 
 void bind_losses(nb::module_& m) {
   nb::class_<AnyLoss>(m, "Loss");
-  m.def("cross_entropy",
-        [](std::vector<double> weight, std::optional<std::int64_t> ignore_index, double smoothing,
-           bool mean) {
-          return AnyLoss{CrossEntropyLoss{std::move(weight), ignore_index, smoothing,
-                                          reduction_of(mean)}};
-        },
-        "weight"_a, "ignore_index"_a.none(), "label_smoothing"_a, "mean"_a);
+  m.def(
+      "cross_entropy",
+      [](std::vector<double> weight, std::optional<std::int64_t> ignore_index, double smoothing,
+         bool mean) {
+        return AnyLoss{
+            CrossEntropyLoss{std::move(weight), ignore_index, smoothing, reduction_of(mean)}};
+      },
+      "weight"_a, "ignore_index"_a.none(), "label_smoothing"_a, "mean"_a);
   m.def("mse", [](bool mean) { return AnyLoss{MSELoss{reduction_of(mean)}}; }, "mean"_a);
-  m.def("bce_with_logits",
-        [](std::vector<double> pos_weight, bool mean) {
-          return AnyLoss{BCEWithLogitsLoss{std::move(pos_weight), reduction_of(mean)}};
-        },
-        "pos_weight"_a, "mean"_a);
-  m.def("gaussian_nll", [](bool mean) { return AnyLoss{GaussianNLLLoss{reduction_of(mean)}}; },
-        "mean"_a);
-  m.def("poisson_nll", [](bool mean) { return AnyLoss{PoissonNLLLoss{reduction_of(mean)}}; },
-        "mean"_a);
-  m.def("huber",
-        [](double delta, bool mean) { return AnyLoss{HuberLoss{delta, reduction_of(mean)}}; },
-        "delta"_a, "mean"_a);
+  m.def(
+      "bce_with_logits",
+      [](std::vector<double> pos_weight, bool mean) {
+        return AnyLoss{BCEWithLogitsLoss{std::move(pos_weight), reduction_of(mean)}};
+      },
+      "pos_weight"_a, "mean"_a);
+  m.def(
+      "gaussian_nll", [](bool mean) { return AnyLoss{GaussianNLLLoss{reduction_of(mean)}}; },
+      "mean"_a);
+  m.def(
+      "poisson_nll", [](bool mean) { return AnyLoss{PoissonNLLLoss{reduction_of(mean)}}; },
+      "mean"_a);
+  m.def(
+      "huber",
+      [](double delta, bool mean) { return AnyLoss{HuberLoss{delta, reduction_of(mean)}}; },
+      "delta"_a, "mean"_a);
 }
 
 nb::tuple shape_tuple(const Shape& shape) { return nb::tuple(nb::cast(shape)); }
@@ -55,7 +60,8 @@ nb::list layout_of(const Graph& graph) {
   return layout;
 }
 
-// (name, layer, shape, number of parameters) of every node; shared parameters count where first used.
+// (name, layer, shape, number of parameters) of every node; shared parameters count where first
+// used.
 nb::list rows_of(const Graph& graph) {
   nb::list rows;
   std::vector<bool> counted(graph.groups().size(), false);
@@ -111,11 +117,15 @@ void bind_graph(nb::module_& m) {
       .def("add", &GraphBuilder::add, "xs"_a)
       .def("multiply", &GraphBuilder::multiply, "a"_a, "b"_a)
       .def("concat", &GraphBuilder::concat, "xs"_a, "axis"_a)
-      .def("shape", [](const GraphBuilder& b, int node) { return shape_tuple(b.shape(node)); },
-           "node"_a)
-      .def("finish", [](GraphBuilder& b, int output,
-                        const AnyLoss& loss) { return b.finish(output, loss.loss); },
-           "output"_a, "loss"_a);
+      .def(
+          "shape", [](const GraphBuilder& b, int node) { return shape_tuple(b.shape(node)); },
+          "node"_a)
+      .def(
+          "finish",
+          [](const GraphBuilder& b, int output, const AnyLoss& loss) {
+            return GraphBuilder(b).finish(output, loss.loss);  // finish() empties its builder
+          },
+          "output"_a, "loss"_a);
 }
 
 }  // namespace hesscore::python

@@ -270,22 +270,26 @@ void bind_objective(nb::module_& m) {
       .value("fisher_empirical", Product::fisher_empirical);
   nb::class_<PyObjective>(m, "Objective")
       .def(nb::init<const Graph&, bool>(), "graph"_a, "check_finite"_a)
-      .def("init_values", [](const PyObjective& f, std::uint64_t seed, const std::string& scheme) {
-        const std::vector<double> values = f.engine.init_values(seed, scheme);
-        const NewArray out(DType::f64, {static_cast<std::int64_t>(values.size())});
-        std::copy(values.begin(), values.end(), static_cast<double*>(out.view.data));
-        return out.object;
-      }, "seed"_a, "scheme"_a)
-      .def("loss", &loss, "w"_a, "x"_a, "y"_a, "sample_weight"_a.none(), "train"_a)
-      .def("value_and_grad", &value_and_grad, "w"_a, "x"_a, "y"_a, "sample_weight"_a.none(),
-           "train"_a)
-      .def("evaluate", &evaluate, "w"_a, "x"_a, "y"_a, "names"_a, "sample_weight"_a.none(),
-           "train"_a, "samples"_a, "seed"_a)
-      .def("predict", &predict, "w"_a, "x"_a, "train"_a)
-      .def("product", &product, "kind"_a, "w"_a, "x"_a, "y"_a, "v"_a, "sample_weight"_a.none(),
-           "train"_a, "samples"_a, "seed"_a)
-      .def("jvp", &jvp, "w"_a, "x"_a, "v"_a, "train"_a)
-      .def("vjp", &vjp, "w"_a, "x"_a, "u"_a, "train"_a);
+      .def(
+          "init_values",
+          [](const PyObjective& f, std::uint64_t seed, const std::string& scheme) {
+            const std::vector<double> values = f.engine.init_values(seed, scheme);
+            const NewArray out(DType::f64, {static_cast<std::int64_t>(values.size())});
+            std::copy(values.begin(), values.end(), static_cast<double*>(out.view.data));
+            return out.object;
+          },
+          "seed"_a, "scheme"_a)
+      .def("loss", &loss, "w"_a.none(), "x"_a.none(), "y"_a.none(), "sample_weight"_a.none(),
+           "train"_a.none())
+      .def("value_and_grad", &value_and_grad, "w"_a.none(), "x"_a.none(), "y"_a.none(),
+           "sample_weight"_a.none(), "train"_a.none())
+      .def("evaluate", &evaluate, "w"_a.none(), "x"_a.none(), "y"_a.none(), "names"_a,
+           "sample_weight"_a.none(), "train"_a.none(), "samples"_a, "seed"_a)
+      .def("predict", &predict, "w"_a.none(), "x"_a.none(), "train"_a.none())
+      .def("product", &product, "kind"_a, "w"_a.none(), "x"_a.none(), "y"_a.none(), "v"_a.none(),
+           "sample_weight"_a.none(), "train"_a.none(), "samples"_a, "seed"_a)
+      .def("jvp", &jvp, "w"_a.none(), "x"_a.none(), "v"_a.none(), "train"_a.none())
+      .def("vjp", &vjp, "w"_a.none(), "x"_a.none(), "u"_a.none(), "train"_a.none());
 }
 
 }  // namespace hesscore::python

@@ -166,10 +166,10 @@ void bind_optim(nb::module_& m) {
   nb::class_<PyOptimizer>(m, "Optimizer")
       .def(nb::init<const PyObjective&, const std::string&, const nb::dict&>(), "f"_a, "method"_a,
            "options"_a, nb::keep_alive<1, 2>())
-      .def("step", &step, "w"_a, "x"_a, "y"_a, "sample_weight"_a.none())
-      .def("run", &run, "w"_a, "x"_a, "y"_a, "sample_weight"_a.none(), "batch_size"_a,
-           "first_epoch"_a, "epochs"_a, "shuffle_seed"_a, "shuffle"_a, "dropout_seed"_a,
-           "on_step"_a.none(), "progress"_a.none())
+      .def("step", &step, "w"_a.none(), "x"_a.none(), "y"_a.none(), "sample_weight"_a.none())
+      .def("run", &run, "w"_a.none(), "x"_a.none(), "y"_a.none(), "sample_weight"_a.none(),
+           "batch_size"_a, "first_epoch"_a, "epochs"_a, "shuffle_seed"_a, "shuffle"_a,
+           "dropout_seed"_a, "on_step"_a.none(), "progress"_a.none())
       .def("state", &state)
       .def("load_state", &load_state, "vectors"_a, "scalars"_a);
 }

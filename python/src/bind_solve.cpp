@@ -120,8 +120,7 @@ nb::tuple solve_cg(const PyOperator& a, nb::handle b_in, nb::handle x0, double r
   if (!callback.is_none()) {
     options.callback = [&](std::int64_t, double, const View& at) {
       const nb::gil_scoped_acquire acquire;
-      return nb::cast<bool>(
-          nb::bool_(callback(vector_copy(at.data, at.dtype, at.shape[0]))));
+      return nb::cast<bool>(nb::bool_(callback(vector_copy(at.data, at.dtype, at.shape[0]))));
     };
   }
   SolveReport report;
@@ -138,8 +137,8 @@ nb::tuple solve_cg(const PyOperator& a, nb::handle b_in, nb::handle x0, double r
 }  // namespace
 
 void bind_solve(nb::module_& m) {
-  m.def("callback_operator", &callback_operator, "apply"_a, "name"_a, "b"_a);
-  m.def("cg", &solve_cg, "A"_a, "b"_a, "x0"_a.none(), "rtol"_a, "atol"_a, "maxiter"_a,
+  m.def("callback_operator", &callback_operator, "apply"_a, "name"_a, "b"_a.none());
+  m.def("cg", &solve_cg, "A"_a, "b"_a.none(), "x0"_a.none(), "rtol"_a, "atol"_a, "maxiter"_a,
         "M"_a.none(), "callback"_a.none(), "martens"_a);
 }
 

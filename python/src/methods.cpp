@@ -4,7 +4,7 @@
 #include <nanobind/stl/string.h>
 
 #include <cmath>
-#include <memory>
+#include <optional>
 
 namespace hesscore::python {
 namespace {
@@ -80,31 +80,23 @@ void for_each_method(const Visit& visit) {
   throw OptionError(name, expected, nb::cast<std::string>(nb::repr(got)));
 }
 
-// A Python callable as a schedule. The engine copies it freely, so the reference is behind a shared
-// pointer that takes the GIL to let go.
-class Schedule {
- public:
-  Schedule(const char* name, nb::handle call)
-      : name_(name), call_(call.inc_ref().ptr(), [](PyObject* p) {
-          const nb::gil_scoped_acquire acquire;
-          Py_DECREF(p);
-        }) {}
+// A Python callable as a schedule. It is borrowed: Python's Optimizer keeps it, where the garbage
+// collector sees the cycle that a function and its optimizer easily form.
+struct Schedule {
+  const char* name;
+  nb::handle call;
 
   double operator()(std::int64_t step) const {
     const nb::gil_scoped_acquire acquire;
-    const nb::object result = nb::handle(call_.get())(step);
+    const nb::object result = call(step);
     const double value = PyFloat_AsDouble(result.ptr());
     const bool number = PyErr_Occurred() == nullptr;
     PyErr_Clear();
     if (!number || !std::isfinite(value)) {
-      refuse(name_, "a finite number from the schedule at step " + std::to_string(step), result);
+      refuse(name, "a finite number from the schedule at step " + std::to_string(step), result);
     }
     return value;
   }
-
- private:
-  const char* name_;
-  std::shared_ptr<PyObject> call_;
 };
 
 void set(const char* name, nb::handle from, double& to) {
@@ -117,7 +109,7 @@ void set(const char* name, nb::handle from, double& to) {
 
 void set(const char* name, nb::handle from, Rate& to) {
   if (PyCallable_Check(from.ptr())) {
-    to = Rate(Schedule(name, from));
+    to = Rate(Schedule{name, from});
     return;
   }
   double value = 0;

@@ -12,6 +12,7 @@ namespace hesscore::python {
 struct PyOperator {
   std::unique_ptr<LinearOperator> engine;
   std::vector<nb::object> keep;  // what the engine's operator borrows
+  bool check_finite = false;     // refuse NaN and Inf in vectors
 };
 
 }  // namespace hesscore::python
