@@ -150,7 +150,7 @@ Graph GraphBuilder::finish(int output, Loss loss) {
   if (!dangling.empty()) {
     throw GraphError("graph", "nodes that all lead to the output", "dangling:" + dangling);
   }
-  return std::move(graph_);
+  return graph_;
 }
 
 std::vector<std::string> activations() {

@@ -129,7 +129,8 @@ struct Mish {
   static HC_HD Jet<T> at(T x, T) {
     const detail::Logistic<T> l = detail::logistic(x);
     const T e = l.e, top = x < 0 ? e * (e + 2) : 1 + 2 * e;
-    const T r = 1 / (top + (x < 0 ? T(2) : 2 * e * e)), t = top * r;
+    const T bottom = top + (x < 0 ? T(2) : 2 * e * e), r = 1 / bottom;
+    const T t = top / bottom;  // not top * r, which may or may not fuse with the sum below
     const T d = 4 * e * (1 + e) * (x < 0 ? T(1) : e) * r * r;
     return {x * t, t + x * d, d * (2 + x * (l.complement - 2 * t * l.s))};
   }

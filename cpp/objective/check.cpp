@@ -150,7 +150,8 @@ void Objective::Impl::check_output(std::string_view name, const Target& out, con
   }
 }
 
-std::int64_t Objective::Impl::check_vectors(const View& v, const Shape& one, DType dtype) const {
+std::int64_t Objective::Impl::check_vectors(const char* name, const View& v, const Shape& one,
+                                            DType dtype) const {
   const bool single = v.shape == one;
   const bool stacked = v.shape.size() == one.size() + 1 &&
                        std::equal(one.begin(), one.end(), v.shape.begin() + 1) && v.shape[0] > 0;
@@ -159,9 +160,9 @@ std::int64_t Objective::Impl::check_vectors(const View& v, const Shape& one, DTy
     many.insert(many.end(), one.begin(), one.end());
     std::string stack = to_string(many);
     stack.replace(1, 1, "K");
-    throw ShapeError("v", to_string(one) + " or " + stack, v ? to_string(v.shape) : "nothing");
+    throw ShapeError(name, to_string(one) + " or " + stack, v ? to_string(v.shape) : "nothing");
   }
-  check_dtype("v", v, dtype);
+  check_dtype(name, v, dtype);
   return single ? 1 : v.shape[0];
 }
 

@@ -150,7 +150,7 @@ void Objective::jvp(View w, const Inputs& x, View v, Target out, const Mode& mod
   Bindings b;
   Request r = impl_->check_point(w, x, mode, b);
   const Shape one{num_params()};
-  r.reps = impl_->check_vectors(v, one, r.dtype);
+  r.reps = impl_->check_vectors("v", v, one, r.dtype);
   impl_->check_output("out", out,
                       stacked(r.reps, v.shape == one, stacked(r.batch, false, output_shape())),
                       r.dtype);
@@ -168,7 +168,7 @@ void Objective::vjp(View w, const Inputs& x, View u, Target out, const Mode& mod
   Request r = impl_->check_point(w, x, mode, b);
   if (r.batch == 0) throw ShapeError("x", "at least one sample", "a batch of 0");
   const Shape one = stacked(r.batch, false, output_shape());
-  r.reps = impl_->check_vectors(u, one, r.dtype);
+  r.reps = impl_->check_vectors("u", u, one, r.dtype);
   impl_->check_output("out", out, stacked(r.reps, u.shape == one, {num_params()}), r.dtype);
   r.what = Request::What::vjp;
   const Clock clock(device(), mode, {});
@@ -184,7 +184,7 @@ void Objective::product(Product kind, View w, const Batch& batch, View v, Target
   Request r = impl_->check_point(w, batch.x, mode, b);
   impl_->check_target(batch, r, b);
   const Shape one{num_params()};
-  r.reps = impl_->check_vectors(v, one, r.dtype);
+  r.reps = impl_->check_vectors("v", v, one, r.dtype);
   impl_->check_output("out", out, stacked(r.reps, v.shape == one, one), r.dtype);
   if (samples < 1) throw OptionError("samples", ">= 1", std::to_string(samples));
   r.what = Request::What::product;

@@ -3,6 +3,8 @@
 
 #include <cmath>
 
+#include "objective/impl.hpp"
+
 namespace hesscore {
 
 void throw_non_finite(const std::string& what, const Mode& mode) {
@@ -14,6 +16,12 @@ Optimizer::Impl::Impl(const Objective& f)
     : mini_batches(f.device()), f_(f), n_(f.num_params()), steps_(scalars_["step"]) {}
 
 Optimizer::Impl::~Impl() = default;
+
+void Optimizer::Impl::check(const View& w, const Batch& data) const {
+  Bindings bindings;
+  Request request = f_.impl().check_point(w, data.x, {.train = true}, bindings);
+  f_.impl().check_target(data, request, bindings);
+}
 
 StepInfo Optimizer::Impl::step(const View& w, const Batch& batch, std::uint64_t dropout_seed) {
   prepare(w);

@@ -14,6 +14,8 @@ class Optimizer::Impl {
   explicit Impl(const Objective& f);
   virtual ~Impl();
 
+  // Throws what a step on this batch would throw, for a whole data set before its first step.
+  void check(const View& w, const Batch& data) const;
   StepInfo step(const View& w, const Batch& batch, std::uint64_t dropout_seed);
   State state() const;
   void load_state(const State& state);

@@ -21,6 +21,7 @@ std::int64_t Optimizer::run(View w, const Batch& data, const RunOptions& options
                             const std::function<bool(const StepInfo&)>& on_step) {
   if (first < 0) throw OptionError("first", "an integer >= 0", std::to_string(first));
   if (count < 0) throw OptionError("count", "an integer >= 0", std::to_string(count));
+  impl_->check(w, data);
   MiniBatches& batches = impl_->mini_batches;
   batches.select(data, options, epoch);
   std::int64_t taken = 0;
