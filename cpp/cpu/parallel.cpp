@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <exception>
 #include <new>
@@ -40,13 +41,16 @@ void wait_for_change(const std::atomic<int>& value, int old) {
   value.wait(old, std::memory_order_acquire);
 }
 
+// A range of tasks fits a pair of 32-bit numbers.
+constexpr std::int64_t kMostTasks = INT32_MAX;
+
 thread_local bool inside_task = false;
 
 class Pool {
  public:
-  explicit Pool(int threads) : threads_(threads) {
+  explicit Pool(int threads) : threads_(threads), ranges_(static_cast<std::size_t>(threads)) {
     try {
-      for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+      for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
     } catch (const std::system_error&) {  // the system grants no more threads: go on with fewer
     }
   }
@@ -60,16 +64,19 @@ class Pool {
   int threads() const { return threads_; }
 
   void run(std::int64_t tasks, Task task, void* context) {
-    tasks_ = tasks;
     task_ = task;
     context_ = context;
     failure_ = nullptr;
     failed_.store(false, std::memory_order_relaxed);
     unfinished_.store(tasks, std::memory_order_relaxed);
     done_.store(0, std::memory_order_relaxed);
-    unclaimed_.store(tasks, std::memory_order_release);
+    for (int i = 0; i < threads_; ++i) {
+      const auto begin = static_cast<std::uint64_t>(tasks * i / threads_);
+      const auto end = static_cast<std::uint64_t>(tasks * (i + 1) / threads_);
+      ranges_[i].unclaimed.store(end << 32 | begin, std::memory_order_release);
+    }
     publish();
-    claim();
+    claim(0);
     while (done_.load(std::memory_order_acquire) == 0) wait_for_change(done_, 0);
     if (failure_) std::rethrow_exception(failure_);
   }
@@ -80,45 +87,60 @@ class Pool {
     epoch_.notify_all();
   }
 
-  // Whoever takes a number above zero from `unclaimed_` owns a task of the present job, which
-  // cannot end before that task does: a worker that comes late finds nothing, or helps with the
-  // next job.
-  void claim() {
+  // The tasks begin .. end-1 of one thread, as end << 32 | begin: one addition claims a task.
+  struct alignas(64) Range {
+    std::atomic<std::uint64_t> unclaimed{0};
+  };
+
+  // Every thread has its own range of tasks, the same in every job of the same size, so that what a
+  // task reads and writes is still in the cache of the core that had it before; then it helps the
+  // others. Whoever claims a task owns a piece of the present job, which cannot end before that
+  // task is counted: a worker that comes late finds nothing, or helps with the next job.
+  void claim(int self) {
     inside_task = true;
-    for (;;) {
-      const std::int64_t ticket = unclaimed_.fetch_sub(1, std::memory_order_acq_rel);
-      if (ticket <= 0) break;
-      try {
-        task_(context_, tasks_ - ticket);
-      } catch (...) {
-        if (!failed_.exchange(true)) failure_ = std::current_exception();
+    std::int64_t finished = 0;
+    for (int i = 0; i < threads_; ++i) {
+      std::atomic<std::uint64_t>& unclaimed = ranges_[(self + i) % threads_].unclaimed;
+      for (;;) {
+        const std::uint64_t range = unclaimed.fetch_add(1, std::memory_order_acq_rel);
+        const std::uint64_t task = range & 0xffffffff;
+        if (task >= range >> 32) break;
+        perform(static_cast<std::int64_t>(task));
+        ++finished;
       }
-      if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-        done_.store(1, std::memory_order_release);
-        done_.notify_one();
-      }
+    }
+    if (finished > 0 && unfinished_.fetch_sub(finished, std::memory_order_acq_rel) == finished) {
+      done_.store(1, std::memory_order_release);
+      done_.notify_one();
     }
     inside_task = false;
   }
 
-  void work() {
+  void perform(std::int64_t task) {
+    try {
+      task_(context_, task);
+    } catch (...) {
+      if (!failed_.exchange(true)) failure_ = std::current_exception();
+    }
+  }
+
+  void work(int self) {
     for (int seen = 0;;) {
       wait_for_change(epoch_, seen);
       seen = epoch_.load(std::memory_order_acquire);
       if (stop_.load(std::memory_order_relaxed)) return;
-      claim();
+      claim(self);
     }
   }
 
   const int threads_;
+  std::vector<Range> ranges_;
   std::vector<std::thread> workers_;
-  std::int64_t tasks_ = 0;
   Task task_ = nullptr;
   void* context_ = nullptr;
   std::exception_ptr failure_;
   std::atomic<bool> failed_{false}, stop_{false};
   alignas(64) std::atomic<int> epoch_{0};
-  alignas(64) std::atomic<std::int64_t> unclaimed_{0};
   alignas(64) std::atomic<std::int64_t> unfinished_{0};
   alignas(64) std::atomic<int> done_{0};
 };
@@ -178,7 +200,7 @@ thread_local Scratch thread_scratch;
 }  // namespace
 
 void parallel_run(std::int64_t tasks, Task task, void* context) {
-  if (tasks <= 1 || inside_task || num_threads() == 1 || state.stopped ||
+  if (tasks <= 1 || tasks > kMostTasks || inside_task || num_threads() == 1 || state.stopped ||
       state.busy.exchange(true, std::memory_order_acquire)) {
     for (std::int64_t i = 0; i < tasks; ++i) task(context, i);
     return;
