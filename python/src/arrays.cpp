@@ -45,7 +45,8 @@ bool is_native_number(nb::handle array) {
 std::string describe(nb::handle value) {
   const nb::object dtype = nb::getattr(value, "dtype", nb::none());
   if (nb::ndarray_check(value) && !dtype.is_none()) return text(dtype);
-  return value.is_none() ? "None" : class_of(value);
+  if (value.is_none()) return "None";
+  return class_of(value) + (nb::hasattr(value, "to_numpy") ? " (pass its to_numpy())" : "");
 }
 
 Kind kind_of(nb::dlpack::dtype dtype) {
