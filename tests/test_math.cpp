@@ -82,6 +82,17 @@ TEST("exp, log, tanh and others in float are within 2 ulp") {
   check([](float x) { return m::tanh(x); }, [](double x) { return std::tanh(x); }, -10, 10);
 }
 
+TEST("powers in float are good to |y log x| ulp") {
+  for (const float y : {0.f, 0.25f, 0.7f, 1.f, -2.f}) {
+    for (float x = 1e-15f; x < 1e15f; x *= 3.7f) {
+      const double exact = std::pow(static_cast<double>(x), static_cast<double>(y));
+      CHECK(ulp(m::power(x, y), exact) < 4 + std::fabs(y * std::log(x)));
+    }
+  }
+  CHECK(m::power(0.f, 0.3f) < 1e-11f && m::power(0.f, 0.f) == 1);
+  CHECK(std::isnan(m::power(NAN, 0.5f)));
+}
+
 TEST("sine and cosine in float are within 2 ulp, and bounded far away") {
   CHECK(max_ulp([](float x) { return m::sin_cos(x).sin; }, [](double x) { return std::sin(x); }, -9,
                 9) < 2);

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "math/approx.hpp"
 #include "math/hd.hpp"
 #include "math/update_spec.hpp"
 
@@ -42,7 +43,7 @@ HC_HD Root root_of(const UpdateSpec& s) {
 template <class T, Root kRoot>
 struct Adam {
   T lr, beta1, rest1, beta2, rest2, eps, shrink, l2, scale1, scale2, exponent;
-  bool abs_moment;
+  T linear, quadratic;  // 1 and 0 for the moment of |d|, 0 and 1 for that of d^2
 
   HC_HD explicit Adam(const UpdateSpec& s)
       : lr(static_cast<T>(s.lr)),
@@ -56,13 +57,14 @@ struct Adam {
         scale1(static_cast<T>(1 / s.correction1)),
         scale2(static_cast<T>(1 / s.correction2)),
         exponent(static_cast<T>(root_exponent(s))),
-        abs_moment(s.abs_moment) {}
+        linear(s.abs_moment ? T(1) : T(0)),
+        quadratic(s.abs_moment ? T(0) : T(1)) {}
 
   // d == nullptr: the gradient, weight decay included
   HC_HD void step(T& w, T& m, T& u, T g, const T* d) const {
-    const T slope = g + l2 * w, size = d != nullptr ? *d : slope;
+    const T slope = g + l2 * w, size = std::fabs(d != nullptr ? *d : slope);
     m = beta1 * m + rest1 * slope;
-    u = beta2 * u + rest2 * (abs_moment ? std::fabs(size) : size * size);
+    u = beta2 * u + rest2 * (size * (linear + quadratic * size));
     w = shrink * w - lr * (m * scale1) / (root(u * scale2) + eps);
   }
 
@@ -70,7 +72,7 @@ struct Adam {
   HC_HD T root(T v) const {
     if constexpr (kRoot == Root::half) return std::sqrt(v);
     if constexpr (kRoot == Root::one) return v;
-    if constexpr (kRoot == Root::general) return std::pow(v, exponent);
+    if constexpr (kRoot == Root::general) return power(v, exponent);
   }
 };
 

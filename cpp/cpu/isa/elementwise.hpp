@@ -29,6 +29,12 @@ inline void store(T* y, std::int64_t n, bool accumulate, F value) {
   }
 }
 
+// p + i, for an array that may be absent
+template <class T>
+inline T* advance(T* p, std::int64_t i) {
+  return p == nullptr ? p : p + i;
+}
+
 // body(begin, count) over [0, n) in blocks of at most kBlock, on the pool when there is work
 // enough; `weight` is the work of one element in units of a cheap one.
 template <class F>

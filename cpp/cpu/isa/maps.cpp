@@ -100,7 +100,7 @@ void map_diagonal(void*, const kernels::MapDiagonal::Args& a) {
   const bool second = hx != nullptr && !a.gauss_newton;
   for_blocks(a.n, 1, [&](std::int64_t i, std::int64_t n) {
     alignas(64) T d[kBlock], dd[kBlock];
-    const T *g = gy + i, *h = hy + i;
+    const T *g = advance(gy, i), *h = advance(hy, i);
     if (second) {
       rule.both(x + i, rule.alpha, n, d, dd);
       store(hx + i, n, a.hx.accumulate,

@@ -52,42 +52,40 @@ template <class T>
 void power(void*, const kernels::Power::Args& a) {
   const T* x = a.x.as<T>();
   const T shift = static_cast<T>(a.shift), exponent = static_cast<T>(a.exponent);
-  for_blocks(a.n, 16, [&](std::int64_t i, std::int64_t n) {
+  for_blocks(a.n, 4, [&](std::int64_t i, std::int64_t n) {
     store(a.y.as<T>() + i, n, a.y.accumulate,
-          [&](std::int64_t k) { return std::pow(std::fabs(x[i + k]) + shift, exponent); });
+          [&](std::int64_t k) { return math::power(std::fabs(x[i + k]) + shift, exponent); });
   });
 }
 
 template <class T>
 void sgd(const kernels::Update::Args& a) {
-  T *w = a.w.as<T>(), *m = a.m.as<T>();
-  const T* g = a.g.as<T>();
   for_blocks(a.n, 1, [&](std::int64_t first, std::int64_t n) {
     const math::Sgd<T> rule(a.spec);
-    const std::int64_t end = first + n;
-    if (m == nullptr || a.spec.momentum == 0) {
+    T *w = a.w.as<T>() + first, *m = advance(a.m.as<T>(), first);
+    const T* g = a.g.as<T>() + first;
+    if (!a.m || a.spec.momentum == 0) {
 #pragma GCC ivdep
-      for (std::int64_t i = first; i < end; ++i) rule.step(w[i], g[i]);
+      for (std::int64_t i = 0; i < n; ++i) rule.step(w[i], g[i]);
     } else {
 #pragma GCC ivdep
-      for (std::int64_t i = first; i < end; ++i) rule.step(w[i], m[i], g[i]);
+      for (std::int64_t i = 0; i < n; ++i) rule.step(w[i], m[i], g[i]);
     }
   });
 }
 
 template <class T, math::Root kRoot>
 void adam(const kernels::Update::Args& a) {
-  T *w = a.w.as<T>(), *m = a.m.as<T>(), *u = a.u.as<T>();
-  const T *g = a.g.as<T>(), *d = a.d.as<T>();
-  for_blocks(a.n, 1, [=, &a](std::int64_t first, std::int64_t n) {
+  for_blocks(a.n, 1, [&](std::int64_t first, std::int64_t n) {
     const math::Adam<T, kRoot> rule(a.spec);
-    const std::int64_t end = first + n;
-    if (d == nullptr) {
+    T *w = a.w.as<T>() + first, *m = a.m.as<T>() + first, *u = a.u.as<T>() + first;
+    const T *g = a.g.as<T>() + first, *d = advance(a.d.as<T>(), first);
+    if (!a.d) {
 #pragma GCC ivdep
-      for (std::int64_t i = first; i < end; ++i) rule.step(w[i], m[i], u[i], g[i], nullptr);
+      for (std::int64_t i = 0; i < n; ++i) rule.step(w[i], m[i], u[i], g[i], nullptr);
     } else {
 #pragma GCC ivdep
-      for (std::int64_t i = first; i < end; ++i) rule.step(w[i], m[i], u[i], g[i], d + i);
+      for (std::int64_t i = 0; i < n; ++i) rule.step(w[i], m[i], u[i], g[i], d + i);
     }
   });
 }
