@@ -1,12 +1,12 @@
 // Optimizers: one step, many steps with polling for Ctrl-C, and the state as arrays.
 #include <nanobind/stl/string.h>
 
-#include <chrono>
 #include <vector>
 
 #include "methods.hpp"
 #include "module.hpp"
 #include "objective.hpp"
+#include "signals.hpp"
 
 using namespace nanobind::literals;
 
@@ -61,10 +61,8 @@ class Watcher {
 
   bool operator()(const StepInfo& info) {
     losses_.push_back(info.loss);
-    const auto now = std::chrono::steady_clock::now();
-    const bool due = now - polled_ >= std::chrono::milliseconds(50);
+    const bool due = clock_.due();
     if (on_step_.is_none() && !due) return false;
-    if (due) polled_ = now;
     const nb::gil_scoped_acquire acquire;
     try {
       if (!on_step_.is_none()) stopped_ = nb::cast<bool>(nb::bool_(on_step_(info)));
@@ -87,13 +85,13 @@ class Watcher {
 
  private:
   void poll(const StepInfo& info) {
-    if (PyErr_CheckSignals() != 0) throw nb::python_error();
+    check_signals();
     if (!progress_.is_none()) progress_(losses_.size(), info);
   }
 
   nb::handle on_step_, progress_;
   std::vector<double> losses_;
-  std::chrono::steady_clock::time_point polled_ = std::chrono::steady_clock::now();
+  SignalClock clock_;
   std::exception_ptr error_;
   bool stopped_ = false;
 };

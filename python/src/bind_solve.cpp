@@ -9,6 +9,7 @@
 
 #include "module.hpp"
 #include "operator.hpp"
+#include "signals.hpp"
 
 using namespace nanobind::literals;
 
@@ -117,12 +118,19 @@ nb::tuple solve_cg(const PyOperator& a, nb::handle b_in, nb::handle x0, double r
                     .maxiter = maxiter,
                     .stop = martens ? StopRule::martens : StopRule::residual,
                     .preconditioner = preconditioner ? preconditioner->engine.get() : nullptr};
-  if (!callback.is_none()) {
-    options.callback = [&](std::int64_t, double, const View& at) {
+  const bool called = !callback.is_none();
+  SignalClock clock;
+  options.callback_at = [&](std::int64_t) {
+    if (clock.due()) {
       const nb::gil_scoped_acquire acquire;
-      return nb::cast<bool>(nb::bool_(callback(vector_copy(at.data, at.dtype, at.shape[0]))));
-    };
-  }
+      check_signals();
+    }
+    return called;
+  };
+  options.callback = [&](std::int64_t, double, const View& at) {
+    const nb::gil_scoped_acquire acquire;
+    return nb::cast<bool>(nb::bool_(callback(vector_copy(at.data, at.dtype, at.shape[0]))));
+  };
   SolveReport report;
   {
     const nb::gil_scoped_release release;

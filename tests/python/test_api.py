@@ -376,6 +376,15 @@ def test_interrupted_run_stands_between_two_steps(problem, rng):
     assert np.array_equal(interrupted, again)
 
 
+def test_interrupt_ends_cg(rng):
+    f = hc.Objective(hc.Sequential(hc.Linear(50, 200), hc.Tanh(), hc.Linear(200, 10)), hc.MSELoss())
+    w, x = f.init(dtype="float64"), rng.normal(size=(500, 50))
+    A = f.ggn(w, x, x[:, :10]) + 1e-9 * hc.identity(f.num_params)
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        hc.cg(A, w, rtol=0, maxiter=10**9)
+
+
 def test_progress_works_with_and_without_tqdm(problem, capsys, monkeypatch):
     f, w, x, y = problem
     hc.Optimizer(f, "sgd").run(w, x, y, epochs=2)
