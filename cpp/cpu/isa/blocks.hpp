@@ -84,6 +84,17 @@ constexpr auto grouped_tiles(std::integer_sequence<int, RV...>) {
 inline constexpr std::int64_t kSerialWork = 100'000;
 inline constexpr std::int64_t kTaskWork = 32'000;
 
+// What a thread has packed last, in front of the copy itself: tasks of one job that follow each
+// other on a thread share it. Every thread packs for itself, since reading what another core has
+// just written costs more than packing it again.
+struct PackedBy {
+  const void* variant = nullptr;  // the address of this variant's `jobs`
+  std::int64_t job = -1, which = -1;
+
+  bool operator==(const PackedBy&) const = default;
+};
+inline std::int64_t jobs = 0;
+
 template <class T>
 class Blocks {
  public:
@@ -95,49 +106,36 @@ class Blocks {
         serial_(problem.batch * parts_ * problem.rows * vectors_.n * problem.k * problem.reps <
                 kSerialWork),
         pack_s_(problem.square_s || (problem.reps > 1 && problem.positions == 0)),
-        pack_v_(problem.square_v || problem.v_along_k || in_one_set(problem.v_stride)),
-        pack_in_task_((serial_ || tiles_.parts <= kFewTiles) &&
-                      (problem.batch == 1 || problem.v_batch)) {
+        pack_v_(problem.square_v || problem.v_along_k || in_one_set(problem.v_stride)) {
     choose_depth();
   }
 
   void run() {
-    const bool some_v = !pack_in_task_ && (parts_ == 2 || packed(vectors_.parts - 1, 0));
-    const std::int64_t panel = some_v ? parts_ * kPanel * depth_ : 0;
-    const std::int64_t tile = pack_s_ ? kTileRows * padded(depth_) : 0;
-    const std::int64_t panels = that_fit(panel, vectors_.parts);
-    const std::int64_t tiles = that_fit(tile, tiles_.parts);
-    const std::int64_t items = that_fit(at_least(panels * panel, tiles * tile), p_.batch);
-    v_packed_ = static_cast<T*>(scratch(0, items * panels * panel * sizeof(T)));
-    s_packed_ = static_cast<T*>(scratch(1, items * tiles * tile * sizeof(T)));
+    const std::int64_t tiles =
+        pack_s_ ? at_most(at_least(kScratch / s_tile_size(), 1), tiles_.parts) : tiles_.parts;
     Block b;
-    for (b.item = 0; b.item < p_.batch; b.item += items) {
-      b.items = at_most(items, p_.batch - b.item);
-      for (b.panel = 0; b.panel < vectors_.parts; b.panel += panels) {
-        b.panels = at_most(panels, vectors_.parts - b.panel);
-        for (b.tile = 0; b.tile < tiles_.parts; b.tile += tiles) {
-          b.tiles = at_most(tiles, tiles_.parts - b.tile);
-          for (b.k = 0; b.k < p_.k; b.k += depth_) {
-            b.depth = at_most(depth_, p_.k - b.k);
-            pack(b, some_v);
-            multiply(b);
-          }
-        }
+    for (b.tile = 0; b.tile < tiles_.parts; b.tile += tiles) {
+      b.tiles = at_most(tiles, tiles_.parts - b.tile);
+      for (b.k = 0; b.k < p_.k; b.k += depth_) {
+        b.depth = at_most(depth_, p_.k - b.k);
+        b.job = __atomic_add_fetch(&jobs, 1, __ATOMIC_RELAXED);
+        multiply(b);
       }
     }
   }
 
  private:
   static constexpr std::int64_t kPanel = kTileVectors * kLanes<T>;
-  static constexpr std::int64_t kDepth = 2048 / sizeof(T);         // of a block of k
-  static constexpr std::int64_t kScratch = (2 << 20) / sizeof(T);  // numbers packed at a time
-  static constexpr std::int64_t kPackDepth = 64;                   // of a packing task
-  static constexpr std::int64_t kFewTiles = 2;
+  static constexpr std::int64_t kDepth = 2048 / sizeof(T);  // of a block of k
+  static constexpr std::int64_t kScratch =
+      (512 << 10) / sizeof(T);                 // numbers of S packed at a time
+  static constexpr std::int64_t kGroup = 4;    // tiles, see multiply()
+  static constexpr std::int64_t kHeader = 64;  // bytes
+  static_assert(sizeof(PackedBy) <= kHeader);
 
-  // A block of the iteration space: the first and the number of batch items, panels of V, tiles of
-  // S and steps of k.
+  // A block of the iteration space: the first and the number of tiles of S and steps of k.
   struct Block {
-    std::int64_t item, items, panel, panels, tile, tiles, k, depth;
+    std::int64_t tile, tiles, k, depth, job;
   };
 
   // Rows a multiple of 4 KiB apart share one set of the first-level cache: V is packed then.
@@ -145,9 +143,7 @@ class Blocks {
     return stride * static_cast<std::int64_t>(sizeof(T)) % 4096 == 0;
   }
   static std::int64_t padded(std::int64_t k) { return (k + kLanes<T> - 1) / kLanes<T> * kLanes<T>; }
-  static std::int64_t that_fit(std::int64_t size, std::int64_t count) {
-    return size == 0 ? count : at_least(at_most(kScratch / size, count), 1);
-  }
+  std::int64_t s_tile_size() const { return kTileRows * padded(depth_); }
 
   void choose_depth() {
     if (p_.positions) {
@@ -167,36 +163,45 @@ class Blocks {
     return part == 1 || pack_v_ || columns_of(q) < vectors_.length(q) * kLanes<T>;
   }
 
-  T* v_packed(const Block& b, std::int64_t item, std::int64_t q) const {
-    return v_packed_ + (item * b.panels + q - b.panel) * parts_ * kPanel * depth_;
-  }
-  T* s_packed(const Block& b, std::int64_t item, std::int64_t t) const {
-    return s_packed_ + (item * b.tiles + t - b.tile) * kTileRows * padded(depth_);
+  // The thread's buffer for `size` numbers; `fill` is called unless it holds (job, which) already.
+  template <class Fill>
+  static const T* own_copy(int buffer, std::int64_t size, std::int64_t job, std::int64_t which,
+                           const Fill& fill) {
+    char* memory = static_cast<char*>(scratch(buffer, kHeader + size * sizeof(T)));
+    T* numbers = reinterpret_cast<T*>(memory + kHeader);
+    PackedBy& holds = *reinterpret_cast<PackedBy*>(memory);
+    const PackedBy wanted{&jobs, job, which};
+    if (!(holds == wanted)) {
+      holds = {};
+      fill(numbers);
+      holds = wanted;
+    }
+    return numbers;
   }
 
-  void pack(const Block& b, bool some_v) const {
-    const std::int64_t pieces = (b.depth + kPackDepth - 1) / kPackDepth;
-    const std::int64_t v_items = p_.v_batch ? b.items : 1, s_items = p_.s_batch ? b.items : 1;
-    const std::int64_t v_tasks = some_v ? v_items * b.panels * pieces : 0;
-    const std::int64_t s_tasks = pack_s_ ? s_items * b.tiles : 0;
-    for_each_task(v_tasks + s_tasks, serial_, [&](std::int64_t i) {
-      if (i < v_tasks) {
-        const std::int64_t item = i / (b.panels * pieces), q = b.panel + i / pieces % b.panels;
-        const std::int64_t first = i % pieces * kPackDepth;
-        pack_panel(b, item, q, first, at_most(kPackDepth, b.depth - first), v_packed(b, item, q));
-      } else {
-        pack_tile(b, (i - v_tasks) / b.tiles, b.tile + (i - v_tasks) % b.tiles);
+  // Panel q and, after it, its squares when both are wanted; null if V is read in place.
+  const T* own_panel(const Block& b, std::int64_t item, std::int64_t q) const {
+    if (parts_ == 1 && !packed(q, 0)) return nullptr;
+    const std::int64_t own = p_.v_batch ? item : 0;
+    return own_copy(0, parts_ * kPanel * depth_, b.job, own * vectors_.parts + q,
+                    [&](T* panel) { pack_panel(b, own, q, panel); });
+  }
+
+  // All tiles of the block; null if S is read in place.
+  const T* own_tiles(const Block& b, std::int64_t item) const {
+    if (!pack_s_) return nullptr;
+    const std::int64_t own = p_.s_batch ? item : 0;
+    return own_copy(1, b.tiles * s_tile_size(), b.job, own, [&](T* tiles) {
+      for (std::int64_t t = 0; t < b.tiles; ++t) {
+        pack_tile(b, own, b.tile + t, tiles + t * s_tile_size());
       }
     });
   }
 
-  // Rows first .. first+depth-1 of panel q, and the squares after it when both are wanted.
-  void pack_panel(const Block& b, std::int64_t item, std::int64_t q, std::int64_t first,
-                  std::int64_t depth, T* panel) const {
-    const std::int64_t column = first_column(q), k = b.k + first;
-    const T* v = p_.v + (b.item + item) * p_.v_batch;
-    v += p_.v_along_k ? column * p_.v_stride + k : k * p_.v_stride + column;
-    const int vectors = vectors_.length(q);
+  void pack_panel(const Block& b, std::int64_t item, std::int64_t q, T* panel) const {
+    const std::int64_t column = first_column(q);
+    const T* v = p_.v + item * p_.v_batch;
+    v += p_.v_along_k ? column * p_.v_stride + b.k : b.k * p_.v_stride + column;
     for (int part = 0; part < parts_; ++part) {
       if (!packed(q, part)) continue;
       const bool squares = p_.square_v || part == 1;
@@ -204,14 +209,13 @@ class Blocks {
                                 ? squares ? &pack_transposed<true, T> : &pack_transposed<false, T>
                             : squares ? &pack_columns<true, T>
                                       : &pack_columns<false, T>;
-      function(v, p_.v_stride, depth, columns_of(q), vectors,
-               panel + part * kPanel * depth_ + first * vectors * kLanes<T>);
+      function(v, p_.v_stride, b.depth, columns_of(q), vectors_.length(q),
+               panel + part * kPanel * depth_);
     }
   }
 
-  void pack_tile(const Block& b, std::int64_t item, std::int64_t t) const {
-    const T* s = p_.s + (b.item + item) * p_.s_batch;
-    T* out = s_packed(b, item, t);
+  void pack_tile(const Block& b, std::int64_t item, std::int64_t t, T* out) const {
+    const T* s = p_.s + item * p_.s_batch;
     const int rows = tiles_.length(t);
     if (p_.s_layout == Layout::along_k) {
       s += tiles_.begin(t) * p_.s_stride + b.k;
@@ -224,59 +228,67 @@ class Blocks {
     }
   }
 
-  // A task is some tiles of one panel.
+  // A task is some tiles of one panel. Where panels are packed they come one after the other, so
+  // that a thread packs each of its own once; otherwise groups of tiles do, so that a thread stays
+  // with the same rows of S and C in product after product.
   void multiply(const Block& b) const {
     const std::int64_t tile_work = kTileRows * kTileVectors * b.depth * parts_ * p_.reps;
-    const bool whole = serial_ || pack_in_task_;
-    const Cut chunks(b.tiles, whole ? b.tiles : at_least(kTaskWork / tile_work, 1));
-    for_each_task(b.items * b.panels * chunks.parts, serial_, [&](std::int64_t i) {
-      const std::int64_t chunk = i % chunks.parts, q = b.panel + i / chunks.parts % b.panels;
-      const std::int64_t item = i / chunks.parts / b.panels;
-      const std::int64_t first = b.tile + chunks.begin(chunk);
-      T* panel = nullptr;
-      if (!pack_in_task_) {
-        panel = v_packed(b, p_.v_batch ? item : 0, q);
-      } else if (parts_ == 2 || packed(q, 0)) {
-        panel = static_cast<T*>(scratch(2, parts_ * kPanel * depth_ * sizeof(T)));
-        pack_panel(b, item, q, 0, b.depth, panel);
-      }
-      for (int part = 0; part < parts_; ++part) {
-        multiply(b, item, q, panel, first, first + chunks.length(chunk), part);
-      }
+    const std::int64_t size = serial_ ? b.tiles : at_least(kTaskWork / tile_work, 1);
+    const bool panels_first = parts_ == 2 || pack_v_ || serial_;
+    const Cut groups(b.tiles, panels_first ? b.tiles : at_least(size, kGroup));
+    const std::int64_t chunks = (groups.length(0) + size - 1) / size;
+    const std::int64_t panels = vectors_.parts, items = p_.batch;
+    const bool items_inside = panels_first && !p_.v_batch;
+    for_each_task(items * groups.parts * panels * chunks, serial_, [&](std::int64_t i) {
+      const std::int64_t chunk = i % chunks, rest = i / chunks;
+      const std::int64_t item = items_inside ? rest % items : rest / (panels * groups.parts);
+      const std::int64_t q = (items_inside ? rest / items : rest) % panels;
+      const std::int64_t group = items_inside ? 0 : rest / panels % groups.parts;
+      const std::int64_t begin = b.tile + groups.begin(group), length = groups.length(group);
+      multiply(b, item, q, begin + length * chunk / chunks, begin + length * (chunk + 1) / chunks);
     });
   }
 
-  void multiply(const Block& b, std::int64_t item, std::int64_t q, const T* panel,
-                std::int64_t first, std::int64_t last, int part) const {
-    const std::int64_t batch = b.item + item, column = first_column(q);
-    const int vectors = vectors_.length(q);
-    Tile<T> tile{};
+  void multiply(const Block& b, std::int64_t item, std::int64_t q, std::int64_t first,
+                std::int64_t last) const {
+    const T* panel = own_panel(b, item, q);
+    const T* tiles = own_tiles(b, item);
+    for (int part = 0; part < parts_; ++part) {
+      Tile<T> tile = tile_of(b, item, q, panel, part);
+      const T* s = (part ? p_.s2 : p_.s) + item * p_.s_batch;
+      T* c = (part ? p_.c2 : p_.c) + item * p_.c_batch;
+      const T* bias = p_.bias && b.k == 0 ? p_.bias + item * p_.bias_batch : nullptr;
+      for (std::int64_t t = first; t < last; ++t) {
+        const std::int64_t row = tiles_.begin(t), column = first_column(q);
+        tile.s = tiles                               ? tiles + (t - b.tile) * s_tile_size()
+                 : p_.s_layout == Layout::along_rows ? s + b.k * p_.s_stride + row
+                                                     : s + row * p_.s_stride + b.k;
+        tile.c = c + (p_.transposed ? column * p_.c_stride + row : row * p_.c_stride + column);
+        if (bias) tile.bias = bias + (p_.transposed ? row : column);
+        kernel(tiles_.length(t), vectors_.length(q))(tile);
+      }
+    }
+  }
+
+  // What the tiles of a panel have in common.
+  Tile<T> tile_of(const Block& b, std::int64_t item, std::int64_t q, const T* panel,
+                  int part) const {
     const bool copy = packed(q, part);
+    Tile<T> tile{};
     tile.v = copy ? panel + part * kPanel * depth_
-                  : p_.v + batch * p_.v_batch + b.k * p_.v_stride + column;
-    tile.v_stride = copy ? vectors * kLanes<T> : p_.v_stride;
+                  : p_.v + item * p_.v_batch + b.k * p_.v_stride + first_column(q);
+    tile.v_stride = copy ? vectors_.length(q) * kLanes<T> : p_.v_stride;
+    tile.s_stride = pack_s_ ? kTileRows : p_.s_stride;
+    tile.c_stride = p_.c_stride;
     tile.k = b.depth;
     tile.columns = static_cast<int>(columns_of(q));
     tile.add = (part ? p_.add2 : p_.add) || b.k > 0;
     tile.transposed = p_.transposed;
-    tile.c_stride = p_.c_stride;
     tile.scale = p_.scale;
     tile.positions = p_.positions;
     tile.reps = p_.reps;
     tile.s_rep = p_.s_rep;
-    tile.s_stride = pack_s_ ? kTileRows : p_.s_stride;
-    const T* s = (part ? p_.s2 : p_.s) + batch * p_.s_batch;
-    T* c = (part ? p_.c2 : p_.c) + batch * p_.c_batch;
-    const T* bias = p_.bias && b.k == 0 ? p_.bias + batch * p_.bias_batch : nullptr;
-    for (std::int64_t t = first; t < last; ++t) {
-      const std::int64_t row = tiles_.begin(t);
-      tile.s = pack_s_                             ? s_packed(b, p_.s_batch ? item : 0, t)
-               : p_.s_layout == Layout::along_rows ? s + b.k * p_.s_stride + row
-                                                   : s + row * p_.s_stride + b.k;
-      tile.c = c + (p_.transposed ? column * p_.c_stride + row : row * p_.c_stride + column);
-      if (bias) tile.bias = bias + (p_.transposed ? row : column);
-      kernel(tiles_.length(t), vectors)(tile);
-    }
+    return tile;
   }
 
   TileKernel<T> kernel(int rows, int vectors) const {
@@ -293,9 +305,8 @@ class Blocks {
   const Problem<T>& p_;
   const int parts_;
   const Cut tiles_, vectors_;
-  const bool serial_, pack_s_, pack_v_, pack_in_task_;
+  const bool serial_, pack_s_, pack_v_;
   std::int64_t depth_ = 0;
-  T *v_packed_ = nullptr, *s_packed_ = nullptr;
 };
 
 }  // namespace hesscore::cpu::HC_ISA
