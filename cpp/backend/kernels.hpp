@@ -15,7 +15,24 @@ namespace hesscore::kernels {
   auto operands() { return std::tie(__VA_ARGS__); } \
   auto operands() const { return std::tie(__VA_ARGS__); }
 
+struct Activation {
+  std::int32_t id = 0;  // math::Act
+  double alpha = 0;     // slope or scale, for those that have one
+};
+
 // ---- products --------------------------------------------------------------------------------
+
+// An activation applied to a finished product while its tiles are in cache. With c the product:
+//   value     y = f(c)
+//   slope     y = f'(x) c
+//   diagonal  y = f'(x) c1,  y2 = f'(x)^2 c2 + f''(x) c1    (dual products; Gauss-Newton: without
+//             the second term)
+struct Epilogue {
+  enum Kind : std::int32_t { none, value, slope, diagonal, diagonal_gauss_newton } kind = none;
+  Activation act;
+  In x;
+  Out y, y2;
+};
 
 // For b < batch: c_b (+)= op(a_b) op(b_b) + bias_b, with op(a) (m, k) stored (k, m) if trans_a,
 // op(b) (k, n) stored (n, k) if trans_b, bias (n). square_a / square_b: element-wise squares are
@@ -28,7 +45,8 @@ struct Product {
     std::int64_t m, n, k;
     bool trans_a = false, trans_b = false, square_a = false, square_b = false;
     std::int64_t batch = 1, stride_a = 0, stride_b = 0, stride_bias = 0, stride_c = 0;
-    HC_OPERANDS(a, b, bias, c)
+    Epilogue then = {};  // only with a batch of one
+    HC_OPERANDS(a, b, bias, c, then.x, then.y)
   };
 };
 
@@ -40,7 +58,8 @@ struct DualProduct {
     Out c1, c2;
     std::int64_t m, n, k;
     bool trans_a = false;
-    HC_OPERANDS(a1, a2, b, c1, c2)
+    Epilogue then = {};
+    HC_OPERANDS(a1, a2, b, c1, c2, then.x, then.y, then.y2)
   };
 };
 
@@ -72,11 +91,6 @@ struct ColumnSum {
 };
 
 // ---- element-wise rules (math/activations.hpp): f, f', f'' at x (n) ---------------------------
-
-struct Activation {
-  std::int32_t id = 0;  // math::Act
-  double alpha = 0;     // slope or scale, for those that have one
-};
 
 struct MapForward {  // y = f(x)
   static constexpr std::string_view name = "map_forward";

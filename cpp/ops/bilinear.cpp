@@ -26,12 +26,14 @@ void Bilinear::jvp(Emit& e, const Site& s, const JvpPorts& p) const {
   if (p.dx[0]) product(e, s, s.w[0], {}, p.dx[0], dy, {p.reps, false, true});
 }
 
+// Parameters first: the input's adjoint, last, can take the activation before it along.
 void Bilinear::vjp(Emit& e, const Site& s, const VjpPorts& p) const {
+  if (!p.gw.empty()) {
+    const Stack stack{p.reps, true, false, p.stride};
+    product_w(e, s, p.gy, s.x[0], p.gw[0], stack, false);
+    if (p.gw.size() > 1) bias_sum(e, s, p.gy, p.gw[1], stack);
+  }
   if (p.gx[0]) product_x(e, s, s.w[0], p.gy, p.gx[0], {p.reps, false, true}, false);
-  if (p.gw.empty()) return;
-  const Stack stack{p.reps, true, false, p.stride};
-  product_w(e, s, p.gy, s.x[0], p.gw[0], stack, false);
-  if (p.gw.size() > 1) bias_sum(e, s, p.gy, p.gw[1], stack);
 }
 
 void Bilinear::vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const {
@@ -49,19 +51,18 @@ void Bilinear::vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const {
 }
 
 void Bilinear::diag(Emit& e, const Site& s, const DiagPorts& p) const {
+  if (!p.gw.empty()) {
+    dual_w(e, s, p.gy, p.hy, p.gw[0], p.hw[0]);
+    if (p.gw.size() > 1) bias_sum(e, s, p.gy, p.gw[1], {});
+  } else if (!p.hw.empty()) {
+    product_w(e, s, p.hy, s.x[0], p.hw[0], {}, true);
+  }
+  if (p.hw.size() > 1) bias_sum(e, s, p.hy, p.hw[1], {});
   if (p.gx[0] && p.hx[0]) {
     dual_x(e, s, p.gy, p.hy, p.gx[0], p.hx[0]);
   } else if (p.hx[0]) {
     product_x(e, s, s.w[0], p.hy, p.hx[0], {}, true);
   }
-  if (p.hw.empty()) return;
-  if (!p.gw.empty()) {
-    dual_w(e, s, p.gy, p.hy, p.gw[0], p.hw[0]);
-    if (p.gw.size() > 1) bias_sum(e, s, p.gy, p.gw[1], {});
-  } else {
-    product_w(e, s, p.hy, s.x[0], p.hw[0], {}, true);
-  }
-  if (p.hw.size() > 1) bias_sum(e, s, p.hy, p.hw[1], {});
 }
 
 }  // namespace hesscore

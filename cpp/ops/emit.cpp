@@ -33,6 +33,13 @@ Operand Emit::external(int port, std::int64_t element_size) {
 
 void Emit::next_phase() { phase_begin_.push_back(steps_.size()); }
 
+void Emit::take_back() {
+  const std::size_t args = steps_.back().args;
+  while (!patches_.empty() && patches_.back().operand >= args) patches_.pop_back();
+  args_.resize(args);
+  steps_.pop_back();
+}
+
 std::size_t Emit::append(const void* args, std::size_t bytes) {
   const std::size_t at = (args_.size() + 15) / 16 * 16;
   args_.resize(at + bytes);

@@ -65,6 +65,17 @@ class Emit {
     steps_.push_back({kernels_.find(Key::name, dtype_), at});
   }
 
+  // The last call, if it was one of Key in this phase: a rule may fuse with it by taking it back
+  // and calling again with more in its arguments.
+  template <class Key>
+  const typename Key::Args* last() const {
+    if (steps_.size() == phase_begin_.back()) return nullptr;
+    const Step& s = steps_.back();
+    if (s.kernel != kernels_.find(Key::name, dtype_)) return nullptr;
+    return reinterpret_cast<const typename Key::Args*>(args_.data() + s.args);
+  }
+  void take_back();
+
   // Steps emitted from here on belong to the next phase: it can be run again and again on what the
   // earlier phases left behind.
   void next_phase();
