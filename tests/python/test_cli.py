@@ -128,8 +128,9 @@ def test_out_is_a_file(tmp_path, extras, capsys):
     [
         (["dmo"], "did you mean 'demo'"),
         (["demo", "--data", "mnits"], "did you mean 'mnist'"),
-        (["demo", "--epochs", "0"], "not a positive number"),
+        (["demo", "--epochs", "0"], "not a whole number from 1 on"),
         (["demo", "--epochs", "many"], "--epochs"),
+        (["demo", "--seed", "-1"], "--seed"),
         (["demo", "--optimisers", "sgd"], "--optimisers"),
     ],
 )

@@ -1,6 +1,6 @@
 """Every quantity of the engine on random networks against the dense reference.
 
-HESSCORE_TEST_GRAPHS sets the number of fixed seeds (300); a sixth as many fresh ones are added. A
+HESSCORE_TEST_GRAPHS sets the number of fixed seeds (1500); a third as many fresh ones are added. A
 failure prints its seed and the smallest problem that still fails, ready to paste.
 """
 
@@ -17,7 +17,7 @@ from oracle.build import objective
 from oracle.compare import EXACT_DIAGONALS, Mismatch, check
 from oracle.shrink import shrink
 
-GRAPHS = int(os.environ.get("HESSCORE_TEST_GRAPHS", "300"))
+GRAPHS = int(os.environ.get("HESSCORE_TEST_GRAPHS", "1500"))
 
 
 def run(seed: int, dtype: str = "float64") -> None:
@@ -50,7 +50,7 @@ def test_fixed_graph(seed):
     run(seed)
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(8))
 def test_fresh_graphs(part):
     start = secrets.randbits(48)
     print("fresh seeds from", start)

@@ -163,7 +163,7 @@ def _targets(loss, n, out, rng) -> np.ndarray:
             return np.moveaxis(rng.dirichlet(np.ones(classes), size=(n, *rest)), -1, 1).copy()
         y = rng.integers(0, classes, size=(n, *rest))
         ignore = loss.get("ignore_index")
-        if ignore is not None and y.size > 1:
+        if ignore is not None:
             y[rng.random(y.shape) < 0.3] = ignore
             if (y == ignore).all():
                 y.flat[0] = 1 if ignore == 0 else 0
