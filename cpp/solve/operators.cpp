@@ -18,19 +18,19 @@ class ShiftedCoordinates final : public KrylovCoordinates {
  public:
   ShiftedCoordinates(std::unique_ptr<KrylovCoordinates> inner, const LinearOperator& a,
                      double shift, double scale)
-      : inner_(std::move(inner)), a_(a), shift_(shift), scale_(scale) {}
+      : inner_(std::move(inner)), algebra_(a.device(), a.dtype()), shift_(shift), scale_(scale) {}
   std::int64_t size() const override { return inner_->size(); }
   void start(void* c) const override { inner_->start(c); }
   void apply(const void* c, void* out) const override {
     inner_->apply(c, out);
-    Algebra(a_.device(), a_.dtype()).axpby(shift_, c, scale_, out, size());
+    algebra_.axpby(shift_, c, scale_, out, size());
   }
   double dot(const void* c, const void* d) const override { return inner_->dot(c, d); }
   void to_vector(const void* c, void* v) const override { inner_->to_vector(c, v); }
 
  private:
   std::unique_ptr<KrylovCoordinates> inner_;
-  const LinearOperator& a_;
+  Algebra algebra_;
   double shift_, scale_;
 };
 
