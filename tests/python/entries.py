@@ -73,10 +73,12 @@ def make():
 
 def cases(*arguments):
     """(entry, argument) for every entry point that takes one of the arguments."""
-    for name, (_, taken) in ENTRIES.items():
-        for argument in taken.split():
-            if not arguments or argument in arguments:
-                yield name, argument
+    return [
+        (name, argument)
+        for name, (_, taken) in ENTRIES.items()
+        for argument in taken.split()
+        if not arguments or argument in arguments
+    ]
 
 
 def flat(result) -> bytes:

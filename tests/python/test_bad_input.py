@@ -54,9 +54,11 @@ def refused(f, args, entry, argument, bad, expected):
 
 def params(kinds, *arguments):
     """Every entry point and argument with every kind of bad value that applies to it."""
-    for entry, argument in entries.cases(*arguments):
-        for kind in kinds:
-            yield pytest.param(entry, argument, kind, id=f"{entry}-{argument}-{kind}")
+    return [
+        pytest.param(entry, argument, kind, id=f"{entry}-{argument}-{kind}")
+        for entry, argument in entries.cases(*arguments)
+        for kind in kinds
+    ]
 
 
 # ---- dtype ----
