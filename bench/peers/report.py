@@ -63,34 +63,36 @@ TARGETS = [
 ]
 IMPORT_LIMIT = 0.030  # seconds beyond NumPy
 LABELS = {
-    "gradient": "loss + gradient",
-    "hesscale": "loss + gradient + HesScale",
-    "hesscale_gn": "loss + gradient + HesScale-GN",
-    "bl89": "loss + gradient + BL89",
-    "ggn": "loss + gradient + GGN diagonal",
-    "ggn_mc": "loss + gradient + GGN-MC diagonal",
-    "backpack ggn_mc": "loss + gradient + GGN-MC diagonal",
-    "backpack ggn": "loss + gradient + GGN diagonal",
-    "backpack hessian": "loss + gradient + Hessian diagonal",
+    "gradient": "gradient",
+    "hesscale": "gradient + HesScale",
+    "hesscale_gn": "gradient + HesScale-GN",
+    "bl89": "gradient + BL89",
+    "ggn": "gradient + GGN diagonal",
+    "ggn_mc": "gradient + GGN-MC diagonal",
+    "backpack ggn_mc": "gradient + GGN-MC diagonal",
+    "backpack ggn": "gradient + GGN diagonal",
+    "backpack hessian": "gradient + Hessian diagonal",
     "hvp": "Hessian-vector product",
     "ggnvp": "GGN-vector product, linearised once",
     "cg50": "50 CG iterations on the GGN",
 }
 
 
+SIDES = {"torch": "PyTorch", "jax": "JAX"}
+
+
 def title(key: Key) -> str:
     side, row = key
-    return (
-        "BackPACK"
-        if row.startswith("backpack")
-        else {"torch": "PyTorch", "jax": "JAX"}.get(side, side)
-    )
+    return "BackPACK" if row.startswith("backpack") else SIDES.get(side, side)
 
 
 def print_times(result: Result) -> None:
-    print(f"\n{result.case.name}: milliseconds, median of the rounds (quartiles)")
-    for key, rounds in sorted(result.rounds.items(), key=lambda item: LABELS[item[0][1]]):
-        low, mid, high = 1e3 * np.percentile(rounds, [25, 50, 75])
+    print(
+        f"\n{result.case.name}: milliseconds, median of the rounds (quartiles); gradients with loss"
+    )
+    order = list(dict.fromkeys(LABELS.values()))
+    for key in sorted(result.rounds, key=lambda key: order.index(LABELS[key[1]])):
+        low, mid, high = 1e3 * np.percentile(result.rounds[key], [25, 50, 75])
         print(f"  {LABELS[key[1]]:38}{title(key):10}{mid:9.3f}  ({low:.3f} .. {high:.3f})")
 
 
@@ -118,20 +120,22 @@ def verdicts(results: list[Result]) -> list[dict]:
 
 
 def print_verdicts(found: list[dict]) -> None:
-    if found:
-        print("\nTime of ours divided by theirs, in the same round")
+    case = None
     for v in found:
+        if v["case"] != case:
+            case = v["case"]
+            print(f"\n{case}: time of ours / time of theirs, in the same round (quartiles)")
         low, high = v["quartiles"]
         print(
-            f"  {v['case']:28}{v['ours']:37}/ {v['theirs']:42}{v['ratio']:6.2f} "
-            f"({low:.2f} .. {high:.2f})  target {v['limit']:.2f}  {'met' if v['met'] else 'MISSED'}"
+            f"  {v['ours']:36}/ {v['theirs']:34}{v['ratio']:6.2f} ({low:.2f} .. {high:.2f})"
+            f"  target {v['limit']:.2f}  {'met' if v['met'] else 'MISSED'}"
         )
 
 
 def save(folder: Path, results: list[Result], found: list[dict], about: dict) -> Path:
     """Writes bench/results/peers-DATE-COMMIT.json and returns its path."""
     about = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": git("rev-parse", "--short", "HEAD"),
         "modified": bool(git("status", "--porcelain", "--untracked-files=no")),
         "processor": processor(),

@@ -11,6 +11,7 @@ libraries are not installed are left out and say so.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -101,6 +102,9 @@ def main() -> int:
         return 2
     versions = {k: v for side in sides for k, v in side.versions.items()}
     print("  ".join(f"{k} {v}" for k, v in versions.items()), f" threads {chosen.threads}")
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(f"NOTE: the load average is {load:.1f}; on a busy machine these ratios mean little")
     results, disagree = [], False
     for case in cases(batch=chosen.batch):
         results.append(compare(sides, case, chosen))
@@ -111,7 +115,7 @@ def main() -> int:
             print(f"  {report.LABELS[row]:38}answers {word}: {apart:.1e} apart")
     found = report.verdicts(results)
     report.print_verdicts(found)
-    about: dict = {"threads": chosen.threads, "versions": versions}
+    about: dict = {"threads": chosen.threads, "load_average": load, "versions": versions}
     if "hesscore" in versions:
         about["import_ms"] = round(1e3 * import_seconds(), 2)
         print(

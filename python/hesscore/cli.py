@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .errors import Error
 
@@ -45,10 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         chosen.command(chosen)
-    except Error as error:
-        print(f"hesscore: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
+    except (Error, OSError) as error:
         print(f"hesscore: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -63,23 +60,47 @@ def _parser() -> Parser:
     parser = Parser(prog="hesscore", description="Curvature of neural networks.")
     parser.add_argument("--version", action="version", version=f"hesscore {__version__}")
     parser.set_defaults(command=None)
-    commands = parser.add_subparsers(title="commands", metavar="")
-    demo = commands.add_parser(
-        "demo", help="train a small network with several optimizers side by side, in a minute"
-    )
-    demo.set_defaults(command=_demo)
-    demo.add_argument("--data", choices=("digits", "mnist"), default="digits")
-    demo.add_argument("--path", type=Path, help="where MNIST is: an .npz or a folder of IDX files")
-    demo.add_argument("--epochs", type=_positive, help="default: 40 for digits, 3 for mnist")
-    demo.add_argument("--out", type=Path, default=Path("hesscore-demo"), help="folder for plots")
-    demo.add_argument("--seed", type=int, default=0)
-    demo.add_argument("--threads", type=_positive)
-    demo.add_argument("--optimizers", type=_names, metavar="A,B,...", help="default: "
-                      "sgd,adam,adahesscale,gauss_newton")  # fmt: skip
-    demo.add_argument("--quick", action="store_true", help="a few epochs only")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_demo(commands)
     info = commands.add_parser("info", help="show versions, devices and how hesscore was built")
     info.set_defaults(command=_info)
     return parser
+
+
+def _add_demo(commands: Any) -> None:
+    demo = commands.add_parser(
+        "demo",
+        help="train a small network with several optimizers side by side",
+        description="Train a small network on handwritten digits with several optimizers side by "
+        "side, in less than a minute; print a table and write plots of the loss, the curvature "
+        "and its largest eigenvalue.",
+    )
+    demo.set_defaults(command=_demo)
+    demo.add_argument(
+        "--data", choices=("digits", "mnist"), default="digits", help="default: digits"
+    )
+    demo.add_argument(
+        "--path", type=Path, metavar="FILE", help="where MNIST is: an .npz or a folder of IDX files"
+    )
+    demo.add_argument(
+        "--epochs", type=_at_least(1), metavar="N", help="default: 40 for digits, 3 for mnist"
+    )
+    demo.add_argument(
+        "--out", type=Path, default=Path("hesscore-demo"), metavar="DIR",
+        help="folder for the plots; default: hesscore-demo",
+    )  # fmt: skip
+    demo.add_argument(
+        "--seed", type=_at_least(0), default=0, metavar="S",
+        help="of the parameters and the batches",
+    )  # fmt: skip
+    demo.add_argument("--threads", type=_at_least(1), metavar="N", help="default: all processors")
+    demo.add_argument(
+        "--optimizers", type=_names, metavar="A,B,...",
+        help="default: sgd,adam,adahesscale,gauss_newton",
+    )  # fmt: skip
+    demo.add_argument(
+        "--quick", action="store_true", help="a third of the epochs, and of mnist one tenth"
+    )
 
 
 def _demo(chosen: argparse.Namespace) -> None:
@@ -95,11 +116,13 @@ def _info(chosen: argparse.Namespace) -> None:
     show_config()
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
+def _at_least(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
+        return int(text)
+
+    return parse
 
 
 def _names(text: str) -> list[str]:

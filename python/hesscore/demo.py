@@ -131,7 +131,7 @@ def load(settings: Settings) -> datasets.Dataset:
             raise OptionError("digits come with scikit-learn and take no path; --data mnist does")
         return datasets.digits()
     data = datasets.mnist(settings.path)
-    return data.head(6400) if settings.quick else data
+    return data.head(len(data.x_train) // 10) if settings.quick else data
 
 
 def objective(data: datasets.Dataset) -> hc.Objective:
@@ -153,16 +153,16 @@ def introduction(data: datasets.Dataset, f: hc.Objective, epochs: int) -> str:
         f"a tanh network {int(np.prod(data.input_shape))}-{widths} with {f.num_params} parameters; "
         f"{epochs} epochs in batches of {BATCH}.\n"
         "Every method starts from the same parameters and sees the same batches. Its settings are\n"
-        "the best of a grid, by training loss, mean of three seeds (see bench/demo_rates.py).\n"
+        "the best of a grid, by training loss on other seeds (see bench/demo_rates.py).\n"
     )
 
 
 def batches(count: int, epochs: int, seed: int) -> Iterator[NDArray[np.intp]]:
     """Yield shuffled indices of each batch; the same for every method."""
-    rng = np.random.default_rng(seed)
+    rng, size = np.random.default_rng(seed), min(BATCH, count)
     for _ in range(epochs):
         order = rng.permutation(count)
-        yield from (order[k : k + BATCH] for k in range(0, count - BATCH + 1, BATCH))
+        yield from np.split(order[: count // size * size], count // size)
 
 
 def optimizer(f: hc.Objective, data: str, name: str) -> hc.Optimizer:
@@ -185,7 +185,7 @@ def train(
     """
     result = Run(label, w=f.init(seed=seed))
     w, x, y = result.w, data.x_train, data.y_train
-    steps_per_epoch = len(y) // BATCH
+    steps_per_epoch = max(1, len(y) // BATCH)
     bar = require("tqdm").tqdm(
         total=epochs * steps_per_epoch,
         desc=f"{label:16}",
