@@ -60,21 +60,54 @@ def mills(a: Array) -> Array:
 def main() -> None:
     half = 0.5 * LN2
     # Taylor's formulas near zero, where the differences below would cancel.
-    fit("exp: (e^r - 1 - r) / r^2", 4, (-half, half), lambda r: r,
+    fit(
+        "exp: (e^r - 1 - r) / r^2",
+        4,
+        (-half, half),
+        lambda r: r,
         lambda r: sum(r**k / special.factorial(k + 2) for k in range(20)),
-        lambda r: r**2 * np.exp(-r))
-    fit("log: (log(1+f) - f + f^2/2) / f^3", 8, (np.sqrt(0.5) - 1, np.sqrt(2.0) - 1), lambda f: f,
+        lambda r: r**2 * np.exp(-r),
+    )
+    fit(
+        "log: (log(1+f) - f + f^2/2) / f^3",
+        8,
+        (np.sqrt(0.5) - 1, np.sqrt(2.0) - 1),
+        lambda f: f,
         lambda f: sum((-f) ** k / (k + 3) for k in range(90)),
-        lambda f: np.abs(f**3 / np.log1p(f)))
-    fit("tanh: (tanh(x)/x - 1) / x^2", 4, (1e-3, 0.625), lambda x: x**2,
-        lambda x: (np.tanh(x) / x - 1) / x**2, lambda x: x**3 / np.tanh(x))
-    fit("sin: (sin(x)/x - 1) / x^2", 3, (1e-2, np.pi / 4), lambda x: x**2,
-        lambda x: (np.sin(x) / x - 1) / x**2, lambda x: x**3 / np.sin(x))
-    fit("cos: (cos(x) - 1 + x^2/2) / x^4", 2, (1e-1, np.pi / 4), lambda x: x**2,
-        lambda x: (-2 * np.sin(x / 2) ** 2 + x**2 / 2) / x**4, lambda x: x**4 / np.cos(x))
-    fit("normal: (a + 4) exp(a^2/2) Phi(-a), t = (a - 4) / (a + 4)", 9, (0.0, 15.0),
-        lambda a: (a - 4) / (a + 4), lambda a: (a + 4) * mills(a),
-        lambda a: 1 / ((a + 4) * mills(a)))
+        lambda f: np.abs(f**3 / np.log1p(f)),
+    )
+    fit(
+        "tanh: (tanh(x)/x - 1) / x^2",
+        4,
+        (1e-3, 0.625),
+        lambda x: x**2,
+        lambda x: (np.tanh(x) / x - 1) / x**2,
+        lambda x: x**3 / np.tanh(x),
+    )
+    fit(
+        "sin: (sin(x)/x - 1) / x^2",
+        3,
+        (1e-2, np.pi / 4),
+        lambda x: x**2,
+        lambda x: (np.sin(x) / x - 1) / x**2,
+        lambda x: x**3 / np.sin(x),
+    )
+    fit(
+        "cos: (cos(x) - 1 + x^2/2) / x^4",
+        2,
+        (1e-1, np.pi / 4),
+        lambda x: x**2,
+        lambda x: (-2 * np.sin(x / 2) ** 2 + x**2 / 2) / x**4,
+        lambda x: x**4 / np.cos(x),
+    )
+    fit(
+        "normal: (a + 4) exp(a^2/2) Phi(-a), t = (a - 4) / (a + 4)",
+        9,
+        (0.0, 15.0),
+        lambda a: (a - 4) / (a + 4),
+        lambda a: (a + 4) * mills(a),
+        lambda a: 1 / ((a + 4) * mills(a)),
+    )
 
 
 if __name__ == "__main__":

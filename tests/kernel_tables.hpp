@@ -14,8 +14,8 @@
 namespace check {
 
 template <class T>
-inline constexpr hesscore::DType kDType = sizeof(T) == 4 ? hesscore::DType::f32
-                                                         : hesscore::DType::f64;
+inline constexpr hesscore::DType kDType =
+    sizeof(T) == 4 ? hesscore::DType::f32 : hesscore::DType::f64;
 
 // body(table, T()) for every instruction set and both dtypes
 template <class F>

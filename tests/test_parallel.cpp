@@ -18,6 +18,10 @@
 
 using namespace hesscore;
 
+#if defined(__SANITIZE_ADDRESS__)
+extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
+#endif
+
 namespace {
 
 // Runs `tasks` tasks and says whether each ran exactly once.

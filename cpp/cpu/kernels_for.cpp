@@ -14,16 +14,15 @@ struct Variant {
   void (*fill)(KernelTable&);
 };
 
-#define HC_VARIANT(name, condition)                   \
-  Variant {                                           \
-#name, [] { return static_cast<bool>(condition); }, \
-        [](KernelTable& table) {                        \
-          name::register_products(table);               \
-          name::register_maps(table);                   \
-          name::register_losses(table);                 \
-          name::register_vectors(table);                \
-          name::register_plumbing(table);               \
-        } \
+#define HC_VARIANT(name, condition)                                              \
+  Variant {                                                                      \
+    #name, [] { return static_cast<bool>(condition); }, [](KernelTable& table) { \
+      name::register_products(table);                                            \
+      name::register_maps(table);                                                \
+      name::register_losses(table);                                              \
+      name::register_vectors(table);                                             \
+      name::register_plumbing(table);                                            \
+    }                                                                            \
   }
 
 const Variant kVariants[] = {

@@ -1,5 +1,5 @@
-// The CPU's thread pool. Work is cut into tasks by the problem alone, never by the thread count, and
-// tasks write disjoint results, so every number is bitwise the same for any number of threads.
+// The CPU's thread pool. Work is cut into tasks by the problem alone, never by the thread count,
+// and tasks write disjoint results, so every number is bitwise the same for any number of threads.
 #pragma once
 
 #include <cstdint>

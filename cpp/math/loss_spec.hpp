@@ -24,17 +24,18 @@ enum class LossKind : std::int32_t {
 struct LossSpec {
   LossKind kind = LossKind::mse;
   std::int64_t samples = 0, classes = 1, positions = 1;
-  bool mean = true;             // else sum
-  bool soft = false;            // cross_entropy: y holds probabilities
-  bool has_ignore = false;      // cross_entropy with labels: ignore_index counts nowhere
+  bool mean = true;         // else sum
+  bool soft = false;        // cross_entropy: y holds probabilities
+  bool has_ignore = false;  // cross_entropy with labels: ignore_index counts nowhere
   std::int64_t ignore_index = -100;
-  std::int64_t weights = 0;     // length of class_weight; 0 when absent
+  std::int64_t weights = 0;  // length of class_weight; 0 when absent
   double label_smoothing = 0;
-  double delta = 1;             // huber
+  double delta = 1;  // huber
 };
 
-// Square-root columns of the loss Hessian are real but for the Gaussian NLL in (mean, log-variance),
-// whose 2x2 Hessian has one negative eigenvalue: its second column counts negatively.
+// Square-root columns of the loss Hessian are real but for the Gaussian NLL in (mean,
+// log-variance), whose 2x2 Hessian has one negative eigenvalue: its second column counts
+// negatively.
 HC_HD double column_sign(const LossSpec& s, std::int64_t column) {
   return s.kind == LossKind::gaussian_nll && column >= s.positions ? -1.0 : 1.0;
 }

@@ -7,7 +7,8 @@ namespace hesscore::math {
 
 enum class UpdateKind : std::int32_t { sgd, adam };
 
-// sgd:   g += decay w;  m = momentum m + g  (first step: m = g);  w -= lr (nesterov ? g + momentum m : m)
+// sgd:   g += decay w;  m = momentum m + g  (first step: m = g);
+//        w -= lr (nesterov ? g + momentum m : m)
 // adam:  w -= lr decay w (decoupled) or g += decay w;  m = b1 m + (1-b1) g;
 //        u = b2 u + (1-b2) (abs_moment ? |d| : d^2), d = g when absent;
 //        w -= lr (m / c1) / ((u / c2)^power' + eps), c1, c2 the bias corrections,
