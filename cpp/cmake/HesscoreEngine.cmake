@@ -7,7 +7,7 @@ file(GLOB _isa CONFIGURE_DEPENDS cpp/cpu/isa/*.cpp)
 # A plugin that was built against other headers is turned away by this number.
 set(_seam
   cpp/include/hesscore/core.hpp cpp/include/hesscore/device.hpp cpp/backend/plugin.hpp
-  cpp/backend/kernel_table.hpp cpp/backend/kernels.hpp cpp/math/loss_spec.hpp
+  cpp/backend/kernel_table.hpp cpp/backend/kernels.hpp cpp/math/activations.hpp cpp/math/loss_spec.hpp
   cpp/math/update_spec.hpp)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${_seam})
 foreach(_header IN LISTS _seam)
