@@ -33,7 +33,17 @@ std::string class_of(nb::handle value) {
   return module == "builtins" ? name : module.substr(0, module.find('.')) + "." + name;
 }
 
-nb::object numpy(const char* name) { return nb::module_::import_("numpy").attr(name); }
+struct Numpy {
+  nb::object module = nb::module_::import_("numpy");
+  nb::object ndarray = module.attr("ndarray"), empty = module.attr("empty");
+  nb::str dtypes[3] = {nb::str("float32"), nb::str("float64"), nb::str("int64")};
+};
+
+// Looked up once and never let go, so that nothing is left to do when the interpreter ends.
+const Numpy& numpy() {
+  static const Numpy* const loaded = new Numpy;
+  return *loaded;
+}
 
 bool is_native_number(nb::handle array) {
   const nb::object dtype = array.attr("dtype");
@@ -136,11 +146,9 @@ std::string float_dtype(const Array* like) {
 
 }  // namespace
 
-// Looked up once and never let go, so that nothing is left to do when the interpreter ends.
-bool is_numpy(nb::handle value) {
-  static const nb::object* ndarray = new nb::object(numpy("ndarray"));
-  return nb::isinstance(value, *ndarray);
-}
+void load_numpy() { numpy(); }
+
+bool is_numpy(nb::handle value) { return nb::isinstance(value, numpy().ndarray); }
 
 void Array::refuse_dtype(nb::handle value, const std::string& expected) const {
   throw DTypeError(name_, expected, describe(value));
@@ -173,7 +181,8 @@ RawArray Array::open(nb::handle value) {
   if (!nb::try_cast(value, tensor_)) {
     // NumPy exports no array whose strides are not whole elements; a copy of it has better ones.
     const bool numbers = is_numpy(value) && is_native_number(value);
-    if (!numbers || !nb::try_cast(numpy("ascontiguousarray")(value), tensor_)) refuse_import(value);
+    if (!numbers || !nb::try_cast(numpy().module.attr("ascontiguousarray")(value), tensor_))
+      refuse_import(value);
   }
   if (tensor_.device_type() != nb::device::cpu::value) refuse_device();
   RawArray raw;
@@ -298,14 +307,12 @@ void Array::check_finite() const {
 }
 
 NewArray::NewArray(DType dtype, Shape shape) {
-  static const nb::str* names[] = {new nb::str("float32"), new nb::str("float64"),
-                                   new nb::str("int64")};
   nb::object dims = nb::steal(PyTuple_New(static_cast<Py_ssize_t>(shape.size())));
   for (std::size_t i = 0; i < shape.size(); ++i) {
     PyTuple_SetItem(dims.ptr(), static_cast<Py_ssize_t>(i), PyLong_FromLongLong(shape[i]));
   }
-  static const nb::object* empty = new nb::object(numpy("empty"));
-  object = nb::borrow<NumpyArray>((*empty)(dims, *names[static_cast<int>(dtype)]));
+  const Numpy& np = numpy();
+  object = nb::borrow<NumpyArray>(np.empty(dims, np.dtypes[static_cast<int>(dtype)]));
   view = View(nb::cast<nb::ndarray<>>(object).data(), dtype, std::move(shape));
 }
 

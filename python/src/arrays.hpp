@@ -15,6 +15,8 @@ namespace nb = nanobind;
 
 struct RawArray;
 
+// Called when the module is made, before there are threads that would wait for each other here.
+void load_numpy();
 bool is_numpy(nb::handle value);
 
 // A NumPy array, so that stubs say so.
