@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <new>
 #include <system_error>
@@ -224,12 +225,13 @@ void* scratch(int which, std::int64_t bytes) {
   if (block.bytes < bytes) {
     std::free(block.data);
     block = {};
-    const std::size_t rounded = (static_cast<std::size_t>(bytes) + 63) / 64 * 64;
+    const std::size_t rounded = (static_cast<std::size_t>(bytes) / 64 + 1) * 64;
     block.data = std::aligned_alloc(64, rounded);
     if (block.data == nullptr) {
       throw OutOfMemoryError("cannot allocate " + std::to_string(rounded) +
                              " bytes of scratch memory");
     }
+    std::memset(block.data, 0, 64);
     block.bytes = static_cast<std::int64_t>(rounded);
   }
   return block.data;

@@ -34,7 +34,8 @@ void parallel_chunks(std::int64_t n, std::int64_t grain, F&& body) {
 void set_num_threads(int n);
 int num_threads();
 
-// 64-byte aligned scratch of the calling thread, kept and grown; contents are undefined. `which`
+// 64-byte aligned scratch of the calling thread, kept and grown. Contents are undefined, but the
+// first 64 bytes of fresh memory are zero: a header there says whether it is one. `which` < 16
 // separates buffers that are alive together.
 void* scratch(int which, std::int64_t bytes);
 
