@@ -32,8 +32,7 @@ class Objective::Impl {
   void check_output(std::string_view name, const Target& out, const Shape& shape,
                     DType dtype) const;
   // v is (n, ...rest) or (K, n, ...rest); returns K.
-  std::int64_t check_vectors(const char* name, const View& v, const Shape& one,
-                             DType dtype) const;
+  std::int64_t check_vectors(const char* name, const View& v, const Shape& one, DType dtype) const;
 
   std::unique_ptr<Plan> make_plan(const Request& r) const;
   // Runs the cached plan for `r`. One call at a time: an objective used from two threads waits.

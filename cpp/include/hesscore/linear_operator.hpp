@@ -13,11 +13,11 @@ namespace hesscore {
 class HESSCORE_API KrylovCoordinates {
  public:
   virtual ~KrylovCoordinates();
-  virtual std::int64_t size() const = 0;                         // elements of an array
-  virtual void start(void* c) const = 0;                         // of b
-  virtual void apply(const void* c, void* out) const = 0;        // of A v, from those of v
-  virtual double dot(const void* c, const void* d) const = 0;    // <v, u>
-  virtual void to_vector(const void* c, void* v) const = 0;      // v itself
+  virtual std::int64_t size() const = 0;                       // elements of an array
+  virtual void start(void* c) const = 0;                       // of b
+  virtual void apply(const void* c, void* out) const = 0;      // of A v, from those of v
+  virtual double dot(const void* c, const void* d) const = 0;  // <v, u>
+  virtual void to_vector(const void* c, void* v) const = 0;    // v itself
 };
 
 class HESSCORE_API LinearOperator {

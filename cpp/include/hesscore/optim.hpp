@@ -53,7 +53,8 @@ struct AdaHesScale {  // Elsayed & Mahmood 2022
 struct AdaHesScaleGN : AdaHesScale {};
 // constant: the solution of (G + lambda I) x = g as it is. lm: lambda adapts by how well the model
 // foretold the loss (x 3/2 below a ratio of 1/4, x 2/3 above 3/4), and among the iterates of CG the
-// one with the lowest loss is looked for. Under both, a line search shortens lr until the loss falls.
+// one with the lowest loss is looked for. Under both, a line search shortens lr until the loss
+// falls.
 enum class Damping { constant, lm };
 struct GaussNewton {  // Martens 2010, with Gauss-Newton products
   Rate lr = 1;
