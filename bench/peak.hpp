@@ -8,21 +8,22 @@
 
 namespace bench {
 
-#define BENCH_PEAK(name, bytes, ...)                                                          \
-  template <class T>                                                                          \
-  __VA_ARGS__ double flops_##name(std::int64_t steps, T seed) {                               \
-    typedef T V __attribute__((vector_size(bytes)));                                          \
-    const V x = V{} + seed, y = x + 1;                                                        \
-    V a = x + 1, b = x + 2, c = x + 3, d = x + 4, e = x + 5, f = x + 6, g = x + 7, h = x + 8, \
-      i = x + 9, j = x + 10;                                                                  \
-    for (std::int64_t step = 0; step < steps; ++step) {                                       \
-      a = a * x + y, b = b * x + y, c = c * x + y, d = d * x + y, e = e * x + y;              \
-      f = f * x + y, g = g * x + y, h = h * x + y, i = i * x + y, j = j * x + y;              \
-    }                                                                                         \
-    const V sum = a + b + c + d + e + f + g + h + i + j;                                      \
-    volatile T sink = sum[0];                                                                 \
-    static_cast<void>(sink);                                                                  \
-    return 2.0 * steps * 10 * static_cast<int>(bytes / sizeof(T));                            \
+#define BENCH_PEAK(name, bytes, ...)                                                            \
+  template <class T>                                                                            \
+  __VA_ARGS__ double flops_##name(std::int64_t steps, T seed) {                                 \
+    typedef T V __attribute__((vector_size(bytes)));                                            \
+    const V x = V{} + seed, y = x + 1;                                                          \
+    V a = x + 1, b = x + 2, c = x + 3, d = x + 4, e = x + 5, f = x + 6, g = x + 7, h = x + 8,   \
+      i = x + 9, j = x + 10, k = x + 11, l = x + 12;                                            \
+    for (std::int64_t step = 0; step < steps; ++step) {                                         \
+      a = a * x + y, b = b * x + y, c = c * x + y, d = d * x + y, e = e * x + y;                \
+      f = f * x + y, g = g * x + y, h = h * x + y, i = i * x + y, j = j * x + y, k = k * x + y, \
+      l = l * x + y;                                                                            \
+    }                                                                                           \
+    const V sum = a + b + c + d + e + f + g + h + i + j + k + l;                                \
+    volatile T sink = sum[0];                                                                   \
+    static_cast<void>(sink);                                                                    \
+    return 2.0 * steps * 12 * static_cast<int>(bytes / sizeof(T));                              \
   }
 #if defined(__x86_64__)
 BENCH_PEAK(avx512, 64, __attribute__((target("avx512f,avx512vl,avx512dq"))))

@@ -105,8 +105,12 @@ class Blocks {
         vectors_((problem.columns + kLanes<T> - 1) / kLanes<T>, kTileVectors),
         serial_(problem.batch * parts_ * problem.rows * vectors_.n * problem.k * problem.reps <
                 kSerialWork),
-        pack_s_(problem.square_s || (problem.reps > 1 && problem.positions == 0)),
-        pack_v_(problem.square_v || problem.v_along_k || in_one_set(problem.v_stride)) {
+        pack_s_(problem.square_s || (problem.reps > 1 && problem.positions == 0) ||
+                (problem.positions == 0 && problem.s2 == nullptr &&
+                 problem.s_layout == Layout::along_rows && vectors_.parts > kFewPanels &&
+                 in_few_sets(problem.s_stride))),
+        pack_v_(problem.square_v || problem.v_along_k ||
+                (tiles_.parts > kFewPanels && in_few_sets(problem.v_stride))) {
     choose_depth();
   }
 
@@ -128,8 +132,9 @@ class Blocks {
   static constexpr std::int64_t kPanel = kTileVectors * kLanes<T>;
   static constexpr std::int64_t kDepth = 2048 / sizeof(T);  // of a block of k
   static constexpr std::int64_t kScratch =
-      (512 << 10) / sizeof(T);                 // numbers of S packed at a time
-  static constexpr std::int64_t kGroup = 4;    // tiles, see multiply()
+      (512 << 10) / sizeof(T);               // numbers of S packed at a time
+  static constexpr std::int64_t kGroup = 4;  // tiles, see multiply()
+  static constexpr std::int64_t kFewPanels = 4;
   static constexpr std::int64_t kHeader = 64;  // bytes
   static_assert(sizeof(PackedBy) <= kHeader);
 
@@ -138,9 +143,11 @@ class Blocks {
     std::int64_t tile, tiles, k, depth, job;
   };
 
-  // Rows a multiple of 4 KiB apart share one set of the first-level cache: V is packed then.
-  static bool in_one_set(std::int64_t stride) {
-    return stride * static_cast<std::int64_t>(sizeof(T)) % 4096 == 0;
+  // Steps of k a multiple of this apart share a few sets of the first-level cache, and would be
+  // fetched from the second by every tile. Large tiles hide more of that.
+  static bool in_few_sets(std::int64_t stride) {
+    constexpr std::int64_t kPeriod = kVectorBytes == 64 ? 4096 : 1024;
+    return stride * static_cast<std::int64_t>(sizeof(T)) % kPeriod == 0;
   }
   static std::int64_t padded(std::int64_t k) { return (k + kLanes<T> - 1) / kLanes<T> * kLanes<T>; }
   std::int64_t s_tile_size() const { return kTileRows * padded(depth_); }

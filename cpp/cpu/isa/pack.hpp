@@ -72,19 +72,27 @@ void pack_rows(const T* s, std::int64_t stride, std::int64_t k, int rows, T* out
   }
 }
 
-// The same of an S contiguous along its rows: scale * the sum over `reps` stacked S or S^2.
+// out[0 .. kTileRows) = scale * the sum over `reps` of x or x^2, the first `rows` of it.
+template <bool squares, class T>
+HC_INLINE void fold_row(const T* x, int rows, std::int64_t reps, std::int64_t s_rep, T scale,
+                        T* out) {
+  T sum[kTileRows] = {};
+  for (std::int64_t r = 0; r < reps; ++r, x += s_rep) {
+    for (int i = 0; i < rows; ++i) sum[i] += squares ? x[i] * x[i] : x[i];
+  }
+  for (int i = 0; i < kTileRows; ++i) out[i] = scale * sum[i];
+}
+
+// A tile of an S contiguous along its rows: scale * the sum over `reps` stacked S or S^2.
 template <bool squares, class T>
 void pack_rows_folded(const T* s, std::int64_t stride, std::int64_t k, int rows, std::int64_t reps,
                       std::int64_t s_rep, T scale, T* out) {
   for (std::int64_t p = 0; p < k; ++p, s += stride, out += kTileRows) {
-    for (int i = 0; i < kTileRows; ++i) out[i] = 0;
-    for (std::int64_t r = 0; r < reps; ++r) {
-      for (int i = 0; i < rows; ++i) {
-        const T x = s[r * s_rep + i];
-        out[i] += squares ? x * x : x;
-      }
+    if (rows == kTileRows) {
+      fold_row<squares>(s, kTileRows, reps, s_rep, scale, out);
+    } else {
+      fold_row<squares>(s, rows, reps, s_rep, scale, out);
     }
-    for (int i = 0; i < kTileRows; ++i) out[i] *= scale;
   }
 }
 

@@ -1,6 +1,6 @@
 // Products, dual products and grouped squares as instances of one packed, register-tiled product.
 #include "backend/kernels.hpp"
-#include "cpu/isa/blocks.hpp"
+#include "cpu/isa/dots.hpp"
 #include "cpu/isa/register.hpp"
 
 namespace hesscore::cpu::HC_ISA {
@@ -57,16 +57,47 @@ Problem<T> by_rows(const kernels::Product::Args& a) {
 // In sixteenths of a vector multiplication: the multiplications with their padding, the transposing
 // of V, and that of C.
 template <class T>
-std::int64_t cost(const Problem<T>& p, std::int64_t k) {
+std::int64_t cost(const Problem<T>& p, std::int64_t k, std::int64_t batch) {
   const std::int64_t vectors = (p.columns + kLanes<T> - 1) / kLanes<T>;
-  return vectors *
-         (16 * k * p.rows + (p.v_along_k ? 80 * k : 0) + (p.transposed ? 48 * p.rows : 0));
+  const std::int64_t packing = p.v_along_k ? 80 * k / (p.v_batch ? 1 : batch) : 0;
+  return vectors * (16 * k * p.rows + packing + (p.transposed ? 48 * p.rows : 0));
 }
 
 // A batch that shares B and B's bias and is stacked in A and C is one product with more rows.
 bool stacked(const kernels::Product::Args& a) {
   return a.batch > 1 && !a.trans_a && a.stride_b == 0 && a.stride_bias == 0 &&
          a.stride_a == a.m * a.k && a.stride_c == a.m * a.n;
+}
+
+// In the same unit, summing up each accumulator included.
+template <class T>
+std::int64_t dots_cost(const kernels::Product::Args& a) {
+  return a.m * a.n * (16 * a.k / kLanes<T> + 65);
+}
+
+bool contiguous_along_k(const kernels::Product::Args& a) {
+  return !a.trans_a && a.trans_b && !a.square_a && !a.square_b;
+}
+
+template <class T>
+void product_of_rows(const kernels::Product::Args& a) {
+  const std::int64_t work = a.batch * a.m * a.n * (a.k / kLanes<T> + 5);
+  const std::int64_t per_row = at_least(work / (a.batch * a.m), 1);
+  const std::int64_t size = (kTaskWork / per_row + kDotRows) / kDotRows * kDotRows;
+  const std::int64_t pieces = (a.m + size - 1) / size;
+  for_each_task(a.batch * pieces, work < kSerialWork, [&](std::int64_t i) {
+    const std::int64_t item = i / pieces, first = i % pieces * size;
+    const std::int64_t last = at_most(first + size, a.m);
+    const T* bias = a.bias ? pointer<T>(a.bias) + item * a.stride_bias : nullptr;
+    const Dots<T> d{pointer<T>(a.a) + item * a.stride_a,
+                    pointer<T>(a.b) + item * a.stride_b,
+                    bias,
+                    pointer<T>(a.c) + item * a.stride_c,
+                    a.n,
+                    a.k,
+                    a.c.accumulate};
+    dots_of_rows(d, first, last);
+  });
 }
 
 template <class T>
@@ -78,7 +109,10 @@ void product(void*, const kernels::Product::Args& args) {
   }
   Problem<T> p = by_columns<T>(a);
   const Problem<T> q = by_rows<T>(a);
-  if (cost(q, a.k) < cost(p, a.k)) p = q;
+  if (cost(q, a.k, a.batch) < cost(p, a.k, a.batch)) p = q;
+  if (contiguous_along_k(a) && dots_cost<T>(a) < cost(p, a.k, a.batch)) {
+    return product_of_rows<T>(a);
+  }
   p.k = a.k;
   p.c = pointer<T>(a.c);
   p.c_stride = a.n;
