@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cpu/isa/pack.hpp"
+#include "cpu/isa/rule.hpp"
 #include "cpu/parallel.hpp"
 
 namespace hesscore::cpu::HC_ISA {
@@ -34,6 +35,7 @@ struct Problem {
   // scale * sum over all groups of `positions` steps of k of the group's product squared.
   std::int64_t positions = 0, reps = 1, s_rep = 0;
   T scale = 1;
+  Finish<T> finish = {};  // applied to C, which is dense then
 };
 
 // [0, n) in `parts` pieces that differ by one at most, none above `largest`.
@@ -83,6 +85,7 @@ constexpr auto grouped_tiles(std::integer_sequence<int, RV...>) {
 // Vector multiplications under which a thread is not woken; the size of a task in the same unit.
 inline constexpr std::int64_t kSerialWork = 100'000;
 inline constexpr std::int64_t kTaskWork = 32'000;
+inline constexpr std::int64_t kFinishWork = 64;  // of an epilogue on one vector
 
 // What a thread has packed last, in front of the copy itself: tasks of one job that follow each
 // other on a thread share it. Every thread packs for itself, since reading what another core has
@@ -103,8 +106,7 @@ class Blocks {
         parts_(problem.s2 ? 2 : 1),
         tiles_(problem.rows, problem.positions ? kTileRows / 2 : kTileRows),
         vectors_((problem.columns + kLanes<T> - 1) / kLanes<T>, kTileVectors),
-        serial_(problem.batch * parts_ * problem.rows * vectors_.n * problem.k * problem.reps <
-                kSerialWork),
+        serial_(work_of(problem) < kSerialWork),
         pack_s_(problem.square_s || (problem.reps > 1 && problem.positions == 0) ||
                 (problem.positions == 0 && problem.s2 == nullptr &&
                  problem.s_layout == Layout::along_rows && vectors_.parts > kFewPanels &&
@@ -129,6 +131,13 @@ class Blocks {
   }
 
  private:
+  static std::int64_t work_of(const Problem<T>& p) {
+    const std::int64_t vectors = (p.columns + kLanes<T> - 1) / kLanes<T>;
+    const std::int64_t steps = (p.s2 ? 2 : 1) * p.k * p.reps;
+    const std::int64_t finish = p.finish.kind == kernels::Epilogue::none ? 0 : kFinishWork;
+    return p.batch * p.rows * vectors * (steps + finish);
+  }
+
   static constexpr std::int64_t kPanel = kTileVectors * kLanes<T>;
   static constexpr std::int64_t kDepth = 2048 / sizeof(T);  // of a block of k
   static constexpr std::int64_t kScratch =
@@ -274,6 +283,20 @@ class Blocks {
         if (bias) tile.bias = bias + (p_.transposed ? row : column);
         kernel(tiles_.length(t), vectors_.length(q))(tile);
       }
+    }
+    if (p_.finish.kind != kernels::Epilogue::none && b.k + b.depth == p_.k) finish(q, first, last);
+  }
+
+  // The epilogue of these tiles, row by row of C as it is stored.
+  void finish(std::int64_t q, std::int64_t first, std::int64_t last) const {
+    std::int64_t row = tiles_.begin(first), rows = tiles_.begin(last) - row;
+    std::int64_t column = first_column(q), columns = columns_of(q);
+    if (p_.transposed) {
+      std::swap(row, column);
+      std::swap(rows, columns);
+    }
+    for (std::int64_t r = row; r < row + rows; ++r) {
+      p_.finish(r * p_.c_stride + column, columns);
     }
   }
 

@@ -1,6 +1,7 @@
 // Element-wise activations. The derivatives of a block are computed once, whatever the number of
 // tangents that use them.
 #include "cpu/isa/elementwise.hpp"
+#include "cpu/isa/rule.hpp"
 #include "math/activations.hpp"
 
 namespace hesscore::cpu::HC_ISA {
@@ -27,24 +28,6 @@ void slopes_and_curvatures(const T* x, T alpha, std::int64_t n, T* d, T* dd) {
     dd[i] = jet.dd;
   }
 }
-
-// The block function of an activation: one copy of everything else serves all of them.
-template <class T>
-struct Rule {
-  T alpha;
-  void (*values)(const T* x, T alpha, std::int64_t n, T* f);
-  void (*slopes)(const T* x, T alpha, std::int64_t n, T* d);
-  void (*both)(const T* x, T alpha, std::int64_t n, T* d, T* dd);
-
-  explicit Rule(const kernels::Activation& a) : alpha(static_cast<T>(a.alpha)) {
-    math::dispatch(a.id, [this](auto act) {
-      using A = decltype(act);
-      values = &HC_ISA::values<A, T>;
-      slopes = &HC_ISA::slopes<A, T>;
-      both = &slopes_and_curvatures<A, T>;
-    });
-  }
-};
 
 template <class T>
 void map_forward(void*, const kernels::MapForward::Args& a) {
@@ -118,6 +101,45 @@ void map_diagonal(void*, const kernels::MapDiagonal::Args& a) {
 }
 
 }  // namespace
+
+template <class T>
+Rule<T>::Rule(const kernels::Activation& a) : alpha(static_cast<T>(a.alpha)) {
+  math::dispatch(a.id, [this](auto act) {
+    using A = decltype(act);
+    values = &HC_ISA::values<A, T>;
+    slopes = &HC_ISA::slopes<A, T>;
+    both = &slopes_and_curvatures<A, T>;
+  });
+}
+
+template <class T>
+void Finish<T>::operator()(std::int64_t begin, std::int64_t n) const {
+  using kernels::Epilogue;
+  for (std::int64_t i = begin, end = begin + n; i < end; i += kBlock) {
+    const std::int64_t m = end - i < kBlock ? end - i : kBlock;
+    if (kind == Epilogue::value) {
+      rule.values(c + i, rule.alpha, m, y + i);
+      continue;
+    }
+    alignas(64) T d[kBlock], dd[kBlock];
+    const T *g = c + i, *h = advance(c2, i);
+    if (kind == Epilogue::diagonal) {
+      rule.both(x + i, rule.alpha, m, d, dd);
+      store(y2 + i, m, false, [&](std::int64_t k) { return d[k] * d[k] * h[k] + dd[k] * g[k]; });
+    } else {
+      rule.slopes(x + i, rule.alpha, m, d);
+    }
+    if (kind == Epilogue::diagonal_gauss_newton) {
+      store(y2 + i, m, false, [&](std::int64_t k) { return d[k] * d[k] * h[k]; });
+    }
+    store(y + i, m, false, [&](std::int64_t k) { return d[k] * g[k]; });
+  }
+}
+
+template struct Rule<float>;
+template struct Rule<double>;
+template struct Finish<float>;
+template struct Finish<double>;
 
 void register_maps(KernelTable& table) {
   HC_ADD(table, MapForward, map_forward);

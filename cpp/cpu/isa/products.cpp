@@ -63,6 +63,12 @@ std::int64_t cost(const Problem<T>& p, std::int64_t k, std::int64_t batch) {
   return vectors * (16 * k * p.rows + packing + (p.transposed ? 48 * p.rows : 0));
 }
 
+template <class T>
+Finish<T> finish_of(const kernels::Epilogue& e, const T* c, const T* c2) {
+  if (e.kind == kernels::Epilogue::none) return {};
+  return {e.kind, Rule<T>(e.act), c, c2, pointer<T>(e.x), pointer<T>(e.y), pointer<T>(e.y2)};
+}
+
 // A batch that shares B and B's bias and is stacked in A and C is one product with more rows.
 bool stacked(const kernels::Product::Args& a) {
   return a.batch > 1 && !a.trans_a && a.stride_b == 0 && a.stride_bias == 0 &&
@@ -81,6 +87,7 @@ bool contiguous_along_k(const kernels::Product::Args& a) {
 
 template <class T>
 void product_of_rows(const kernels::Product::Args& a) {
+  const Finish<T> finish = finish_of<T>(a.then, pointer<T>(a.c), nullptr);
   const std::int64_t work = a.batch * a.m * a.n * (a.k / kLanes<T> + 5);
   const std::int64_t per_row = at_least(work / (a.batch * a.m), 1);
   const std::int64_t size = (kTaskWork / per_row + kDotRows) / kDotRows * kDotRows;
@@ -97,6 +104,7 @@ void product_of_rows(const kernels::Product::Args& a) {
                     a.k,
                     a.c.accumulate};
     dots_of_rows(d, first, last);
+    if (finish.kind != kernels::Epilogue::none) finish(first * a.n, (last - first) * a.n);
   });
 }
 
@@ -121,6 +129,7 @@ void product(void*, const kernels::Product::Args& args) {
   p.batch = a.batch;
   p.c_batch = a.stride_c;
   p.bias_batch = a.stride_bias;
+  p.finish = finish_of<T>(a.then, p.c, nullptr);
   Blocks<T>(p).run();
 }
 
@@ -141,6 +150,7 @@ void dual_product(void*, const kernels::DualProduct::Args& a) {
   p.rows = a.m;
   p.columns = a.n;
   p.k = a.k;
+  p.finish = finish_of<T>(a.then, p.c, p.c2);
   Blocks<T>(p).run();
 }
 
