@@ -12,7 +12,7 @@ import secrets
 import numpy as np
 import pytest
 
-from oracle import Net, make_data, random_graph
+from oracle import Net, build, make_data, random_graph
 from oracle.build import objective
 from oracle.compare import EXACT_DIAGONALS, Mismatch, check
 from oracle.shrink import shrink
@@ -80,3 +80,37 @@ def test_evaluating_together_changes_no_bit(seed):
     for kind in names[2:]:
         np.testing.assert_array_equal(together[kind], f.diag(*point, kind=kind, **kw))
         np.testing.assert_array_equal(f.evaluate(*point, (kind,), **kw)[kind], together[kind])
+
+
+class Bent:
+    """An objective with one method off by a hundred-millionth."""
+
+    def __init__(self, f, method):
+        self._f, self._method = f, method
+
+    def __getattr__(self, name):
+        call = getattr(self._f, name)
+        if name != self._method:
+            return call
+        off = 1 + 1e-8
+
+        def bent(*args, **kw):
+            result = call(*args, **kw)
+            return (result[0], result[1] * off) if isinstance(result, tuple) else result * off
+
+        return bent
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["loss", "predict", "value_and_grad", "jvp", "vjp", "hvp", "ggnvp", "fishervp", "diag"],
+)
+def test_the_comparison_has_teeth(monkeypatch, method):
+    monkeypatch.setattr(build, "objective", lambda spec: Bent(objective(spec), method))
+    caught = 0
+    for seed in range(20):
+        try:
+            check(random_graph(seed))
+        except Mismatch:
+            caught += 1
+    assert caught >= 18
