@@ -30,10 +30,11 @@ def history(
     by: Literal["step", "seconds", "epoch"] = "step",
     ax: Axes | None = None,
     what: str = "loss",
+    log: bool = True,
 ) -> Axes:
     """Plot how the loss fell in one or several runs.
 
-    Noisy series of more than 200 points are drawn faintly, with their running mean on top.
+    Series of more than 100 points are drawn faintly, with their running mean on top.
 
     Parameters
     ----------
@@ -44,7 +45,9 @@ def history(
     ax : Axes, optional
         Where to draw; new axes by default.
     what : str
-        The series to draw; losses get a logarithmic axis.
+        The series to draw.
+    log : bool
+        Give it a logarithmic axis.
 
     Returns
     -------
@@ -66,11 +69,16 @@ def history(
     ('step', 'loss', 'log')
     """
     ax = _axes(ax)
-    for k, (name, log) in enumerate(logs.items()):
-        _series(ax, name, log, (by, what), COLOURS[k % len(COLOURS)])
-    if "loss" in what:
+    for k, (name, run) in enumerate(logs.items()):
+        _series(ax, name, run, (by, what), COLOURS[k % len(COLOURS)])
+    ticker = require("matplotlib.ticker")
+    if log:  # 1, 2 and 5 of each decade as plain numbers
         ax.set_yscale("log")
-        _plain_log_ticks(ax)
+        ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5), numticks=12))
+        ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.yaxis.set_minor_formatter(ticker.NullFormatter())
+    if by != "seconds":
+        ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     ax.set(xlabel=AXIS.get(by, by), ylabel=what)
     ax.margins(x=0.01)
     if logs:
@@ -151,21 +159,27 @@ def _ridge(ax: Axes, row: int, values: NDArray, edges: NDArray, colour: str) -> 
 
 
 def _series(
-    ax: Axes, name: str, log: Mapping[str, ArrayLike], keys: tuple[str, str], colour: str
+    ax: Axes, name: str, run: Mapping[str, ArrayLike], keys: tuple[str, str], colour: str
 ) -> None:
-    missing = [key for key in keys if key not in log]
+    missing = [key for key in keys if key not in run]
     if missing:
-        raise OptionError.about(f"logs[{name!r}]", f"a series {missing[0]!r}", list(log))
-    x, y = (np.asarray(log[key], dtype=np.float64) for key in keys)
+        raise OptionError.about(f"logs[{name!r}]", f"a series {missing[0]!r}", list(run))
+    x, y = (np.asarray(run[key], dtype=np.float64) for key in keys)
     if x.shape != y.shape or x.ndim != 1:
         raise OptionError.about(f"logs[{name!r}]", f"{x.shape} numbers", y.shape)
-    width = len(y) // 40 if len(y) > 200 else 1
-    if width > 1:
+    if len(y) > 100:
         ax.plot(x, y, color=colour, alpha=0.2, linewidth=0.8)
-        y = np.convolve(y, np.full(width, 1 / width), "valid")
-        x = x[width // 2 : width // 2 + len(y)]
+        y = _running_mean(y, len(y) // 80)
     marker = "o" if len(y) <= 30 else ""
     ax.plot(x, y, color=colour, label=name, linewidth=1.8, marker=marker, markersize=4)
+
+
+def _running_mean(y: NDArray, reach: int) -> NDArray:
+    """Average over `reach` neighbours on each side, fewer towards the ends."""
+    index = np.arange(len(y))
+    reaches = np.minimum(reach, np.minimum(index, index[::-1]))
+    sums = np.concatenate([[0.0], np.cumsum(y)])
+    return (sums[index + reaches + 1] - sums[index - reaches]) / (2 * reaches + 1)
 
 
 def _axes(ax: Axes | None) -> Axes:
@@ -179,11 +193,3 @@ def _axes(ax: Axes | None) -> Axes:
     ax.grid(visible=True, color=FAINT, linewidth=0.6)
     ax.set_axisbelow(True)
     return ax
-
-
-def _plain_log_ticks(ax: Axes) -> None:
-    """Mark 1, 2 and 5 of each decade as plain numbers."""
-    ticker = require("matplotlib.ticker")
-    ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5), numticks=12))
-    ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_minor_formatter(ticker.NullFormatter())
