@@ -26,6 +26,20 @@ void check_dtype(const std::string& name, const View& v, DType dtype) {
   }
 }
 
+template <class T>
+void check_weights(const View& s) {
+  const auto* weights = static_cast<const T*>(s.data);
+  double sum = 0;
+  for (std::int64_t i = 0; i < s.shape[0]; ++i) {
+    if (!(weights[i] >= 0)) {
+      throw OptionError("sample_weight", "weights >= 0",
+                        std::to_string(weights[i]) + " at position " + std::to_string(i));
+    }
+    sum += static_cast<double>(weights[i]);
+  }
+  if (sum == 0) throw OptionError("sample_weight", "a positive weight", "zeros alone");
+}
+
 const View& find_input(const Inputs& x, const Graph& graph, int node) {
   const std::string& name = graph.nodes()[static_cast<std::size_t>(node)].name;
   if (x.arrays.size() == 1 && x.arrays[0].first.empty() && graph.inputs().size() == 1) {
@@ -98,6 +112,9 @@ void Objective::Impl::check_target(const Batch& batch, Request& r, Bindings& b) 
   check_dtype("sample_weight", s, r.dtype);
   if (s.shape != Shape{r.batch}) {
     throw ShapeError("sample_weight", to_string(Shape{r.batch}), to_string(s.shape));
+  }
+  if (device_.is_host()) {
+    r.dtype == DType::f32 ? check_weights<float>(s) : check_weights<double>(s);
   }
   r.weighted = true;
   b.add(kPortSampleWeight, s.data);
