@@ -109,17 +109,19 @@ def curvature(f: Any, diag: ArrayLike, ax: Axes | None = None) -> Axes:
     Raises
     ------
     OptionError
-        When `diag` does not have one entry for each parameter.
+        When `diag` does not have one finite entry for each parameter.
     MissingExtraError
         When Matplotlib is not installed.
     """
     flat = np.asarray(diag, dtype=np.float64)
     if flat.shape != (f.num_params,):
         raise OptionError.about("diag", f"({f.num_params},)", flat.shape)
+    if not np.isfinite(flat).all():
+        raise OptionError.about("diag", "finite numbers", flat[~np.isfinite(flat)][0])
     ax = _axes(ax)
     names = list(f.layout)
     values = {name: flat[o : o + int(np.prod(s))] for name, (o, s) in f.layout.items()}
-    largest = float(np.max(np.abs(flat), initial=1e-300))
+    largest = float(np.max(np.abs(flat), initial=0)) or 1.0
     edges = np.geomspace(1e-8 * largest, 3 * largest, 81)
     for row, name in enumerate(names):
         _ridge(ax, row, values[name], edges, COLOURS[row // 2 % len(COLOURS)])
