@@ -209,7 +209,6 @@ void run(const Options& o) {
     line.add("floor_us", floor).add("times_floor", t.median * 1e6 / floor);
     if (!c.is_dual()) single = t.median;
     if (c.is_dual()) {
-      kernels::Product::Args p;
       Case one = c;
       one.op = c.op == Op::dual_backward ? Op::backward : Op::weights;
       single = run_kernel<T>(table, dtype, one, d, o.seconds).median;

@@ -105,7 +105,8 @@ class Blocks {
       : p_(problem),
         parts_(problem.s2 ? 2 : 1),
         tiles_(problem.rows, problem.positions ? kTileRows / 2 : kTileRows),
-        vectors_((problem.columns + kLanes<T> - 1) / kLanes<T>, kTileVectors),
+        vectors_((problem.columns + kLanes<T> - 1) / kLanes<T>,
+                 problem.transposed ? 2 : kTileVectors),
         serial_(work_of(problem) < kSerialWork),
         pack_s_(problem.square_s || (problem.reps > 1 && problem.positions == 0) ||
                 (problem.positions == 0 && problem.s2 == nullptr &&
@@ -141,8 +142,8 @@ class Blocks {
   static constexpr std::int64_t kPanel = kTileVectors * kLanes<T>;
   static constexpr std::int64_t kDepth = 2048 / sizeof(T);  // of a block of k
   static constexpr std::int64_t kScratch =
-      (512 << 10) / sizeof(T);               // numbers of S packed at a time
-  static constexpr std::int64_t kGroup = 4;  // tiles, see multiply()
+      (512 << 10) / sizeof(T);                                  // numbers of S packed at a time
+  static constexpr std::int64_t kGroup = 4, kPackedGroup = 32;  // tiles, see multiply()
   static constexpr std::int64_t kFewPanels = 4;
   static constexpr std::int64_t kHeader = 64;  // bytes
   static_assert(sizeof(PackedBy) <= kHeader);
@@ -244,17 +245,17 @@ class Blocks {
     }
   }
 
-  // A task is some tiles of one panel. Where panels are packed they come one after the other, so
-  // that a thread packs each of its own once; otherwise groups of tiles do, so that a thread stays
-  // with the same rows of S and C in product after product.
+  // A task is some tiles of one panel. Panels follow each other within a group of tiles, so that a
+  // thread stays with the same rows of S and C in product after product; the groups are larger
+  // where each means packing the panels again, and a C stored transposed has none.
   void multiply(const Block& b) const {
     const std::int64_t tile_work = kTileRows * kTileVectors * b.depth * parts_ * p_.reps;
     const std::int64_t size = serial_ ? b.tiles : at_least(kTaskWork / tile_work, 1);
-    const bool panels_first = parts_ == 2 || pack_v_ || serial_;
-    const Cut groups(b.tiles, panels_first ? b.tiles : at_least(size, kGroup));
+    const bool packs = parts_ == 2 || pack_v_, items_inside = packs && !p_.v_batch && p_.batch > 1;
+    const bool one_group = serial_ || p_.transposed || items_inside;
+    const Cut groups(b.tiles, one_group ? b.tiles : at_least(size, packs ? kPackedGroup : kGroup));
     const std::int64_t chunks = (groups.length(0) + size - 1) / size;
     const std::int64_t panels = vectors_.parts, items = p_.batch;
-    const bool items_inside = panels_first && !p_.v_batch;
     for_each_task(items * groups.parts * panels * chunks, serial_, [&](std::int64_t i) {
       const std::int64_t chunk = i % chunks, rest = i / chunks;
       const std::int64_t item = items_inside ? rest % items : rest / (panels * groups.parts);
