@@ -106,6 +106,30 @@ TEST("CG takes the same steps in sample space, whatever the graph and the start"
   }
 }
 
+TEST("where float32 coordinates resolve nothing more, CG goes on in plain vectors") {
+  const Problem p(mlp(), 6);
+  const auto single = [](const std::vector<double>& v) {
+    return std::vector<float>(v.begin(), v.end());
+  };
+  const std::vector<float> w = single(p.w), x = single(p.x), y = single(p.y), b = single(p.b);
+  const auto f32 = [](const std::vector<float>& v, hc::Shape shape) {
+    return hc::View(v.data(), hc::DType::f32, std::move(shape));
+  };
+  const hc::Shape n{p.f.num_params()};
+  const auto G = hc::ggn(p.f, f32(w, n), {f32(x, {6, 40}), f32(y, {6, 4})});
+  const hc::ShiftedOperator A(*G, 0.5);
+  std::vector<float> solution(b.size(), 0.0F), back(b.size());
+  const hc::SolveReport r = hc::cg(A, f32(b, n), f32(solution, n), {.rtol = 0, .maxiter = 60});
+  CHECK(r.residual > 0 || r.status != hc::Status::converged);
+  A.apply(solution.data(), back.data());
+  double error = 0, norm = 0;
+  for (std::size_t i = 0; i < b.size(); ++i) {
+    error += std::pow(static_cast<double>(back[i]) - static_cast<double>(b[i]), 2);
+    norm += std::pow(static_cast<double>(b[i]), 2);
+  }
+  CHECK(std::sqrt(error / norm) < 1e-6);
+}
+
 TEST("the callback sees the iterate in parameter space, when it asks for it") {
   const Problem p(mlp(), 6);
   const auto G = p.ggn();

@@ -106,6 +106,7 @@ class Cg {
   void* solution() const { return coordinates_ ? ws_.z.data() : x_.data; }
   void choose_coordinates(const void* residual, bool from_zero);
   void make_solution();
+  void leave_coordinates();
 
   void start();
   void iterate();
@@ -138,7 +139,7 @@ class Cg {
   CgWorkspace& ws_;
   std::unique_ptr<KrylovCoordinates> coordinates_;
   std::int64_t length_ = 0;  // of the arrays
-  bool from_zero_ = true;
+  bool from_zero_ = true, restart_ = true;
 
   SolveReport report_;
   double target_ = 0;
@@ -194,6 +195,19 @@ void Cg::make_solution() {
   if (!from_zero_) algebra_.axpby(1, ws_.start.data(), 1, x_.data, n_);
 }
 
+// In coordinates r'r is a difference of larger numbers, and rounding turns it negative when nothing
+// of it is left. Plain vectors resolve more: go on with them, from the true residual.
+void Cg::leave_coordinates() {
+  make_solution();
+  coordinates_.reset();
+  length_ = n_;
+  for (Vector* v : {&ws_.r, &ws_.p, &ws_.q}) reserve(*v, n_);
+  A_.apply(x_.data, ws_.r.data());
+  algebra_.axpby(1, b_, -1, ws_.r.data(), n_);
+  report_.residual = report_.history.back() = algebra_.norm(ws_.r.data(), n_);
+  restart_ = true;
+}
+
 // y = M r, then the A-conjugate direction p = y + beta p with beta = r'y over the last r'y.
 void Cg::next_direction() {
   const double last = ry_;
@@ -210,8 +224,9 @@ void Cg::next_direction() {
                   "r'Mr = " + text(ry_) + after() +
                       ", yet it must be positive: the preconditioner is not positive definite.");
   }
-  if (report_.iterations == 0) {
+  if (restart_) {
     algebra_.copy(y, ws_.p.data(), length_);
+    restart_ = false;
   } else {
     algebra_.axpby(1, y, ry_ / last, ws_.p.data(), length_);
   }
@@ -251,6 +266,7 @@ bool Cg::advance(double alpha, double curvature) {
   report_.residual = residual;
   ++report_.iterations;
   record();
+  if (coordinates_ && rr <= 0) leave_coordinates();
   return true;
 }
 
