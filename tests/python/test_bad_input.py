@@ -254,6 +254,18 @@ def test_values(entry, argument, kind):
     refused(f, args, entry, argument, bad, hc.NonFiniteError)
 
 
+WEIGHTS = {
+    "negative": lambda s: np.where(np.arange(len(s)) == 2, -1.0, s),
+    "all_zero": lambda s: np.zeros_like(s),
+}
+
+
+@pytest.mark.parametrize(("entry", "argument", "kind"), params(WEIGHTS, "sample_weight"))
+def test_sample_weights(entry, argument, kind):
+    f, args = entries.make()
+    refused(f, args, entry, argument, WEIGHTS[kind](args[argument]), ValueError)
+
+
 # ---- outputs: w of a step is written in place or not at all ----
 
 OUTPUTS = {
