@@ -106,7 +106,7 @@ TEST("CG takes the same steps in sample space, whatever the graph and the start"
   }
 }
 
-TEST("where float32 coordinates resolve nothing more, CG goes on in plain vectors") {
+TEST("where float32 coordinates resolve nothing more, CG goes on from the true residual") {
   const Problem p(mlp(), 6);
   const auto single = [](const std::vector<double>& v) {
     return std::vector<float>(v.begin(), v.end());

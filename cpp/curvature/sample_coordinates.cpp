@@ -16,17 +16,21 @@ class SampleCoordinates final : public KrylovCoordinates {
         algebra_(f.device(), r.dtype),
         n_(f.graph().num_params()),
         length_(length),
-        b_(b),
         start_(f.device(), r.dtype, 2 * (length + 1)),
         plan_(make_plan(f, r)) {
     for (const auto& [port, address] : point.ports) plan_->bind(port, address);
     plan_->run_phase(kLinearise);
+    rebase(b);
+  }
+
+  std::int64_t size() const override { return 2 * (length_ + 1); }
+
+  void rebase(const void* b) override {
+    b_ = b;
     run(kContribute, b, start_.data());
     set(start_.data(), length_, 1);
     set(start_.data(), 2 * length_ + 1, algebra_.dot(b, b, n_));
   }
-
-  std::int64_t size() const override { return 2 * (length_ + 1); }
 
   void start(void* c) const override { algebra_.copy(start_.data(), c, size()); }
 
@@ -81,7 +85,7 @@ class SampleCoordinates final : public KrylovCoordinates {
   DType dtype_;
   Algebra algebra_;
   std::int64_t n_, length_;
-  const void* b_;
+  const void* b_ = nullptr;
   Vector start_;
   std::unique_ptr<Plan> plan_;
 };

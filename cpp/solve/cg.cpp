@@ -106,7 +106,7 @@ class Cg {
   void* solution() const { return coordinates_ ? ws_.z.data() : x_.data; }
   void choose_coordinates(const void* residual, bool from_zero);
   void make_solution();
-  void leave_coordinates();
+  void restart_coordinates();
 
   void start();
   void iterate();
@@ -196,15 +196,18 @@ void Cg::make_solution() {
 }
 
 // In coordinates r'r is a difference of larger numbers, and rounding turns it negative when nothing
-// of it is left. Plain vectors resolve more: go on with them, from the true residual.
-void Cg::leave_coordinates() {
+// of it is left. Begin anew with those of the true residual, which are exact again.
+void Cg::restart_coordinates() {
   make_solution();
-  coordinates_.reset();
-  length_ = n_;
-  for (Vector* v : {&ws_.r, &ws_.p, &ws_.q}) reserve(*v, n_);
-  A_.apply(x_.data, ws_.r.data());
-  algebra_.axpby(1, b_, -1, ws_.r.data(), n_);
-  report_.residual = report_.history.back() = algebra_.norm(ws_.r.data(), n_);
+  for (Vector* v : {&ws_.start, &ws_.residual}) reserve(*v, n_);
+  algebra_.copy(x_.data, ws_.start.data(), n_);
+  from_zero_ = false;
+  A_.apply(x_.data, ws_.residual.data());
+  algebra_.axpby(1, b_, -1, ws_.residual.data(), n_);
+  coordinates_->rebase(ws_.residual.data());
+  coordinates_->start(ws_.r.data());
+  algebra_.fill(0, ws_.z.data(), length_);
+  report_.residual = report_.history.back() = algebra_.norm(ws_.residual.data(), n_);
   restart_ = true;
 }
 
@@ -266,7 +269,7 @@ bool Cg::advance(double alpha, double curvature) {
   report_.residual = residual;
   ++report_.iterations;
   record();
-  if (coordinates_ && rr <= 0) leave_coordinates();
+  if (coordinates_ && rr <= 0) restart_coordinates();
   return true;
 }
 

@@ -20,6 +20,7 @@ class ShiftedCoordinates final : public KrylovCoordinates {
                      double shift, double scale)
       : inner_(std::move(inner)), algebra_(a.device(), a.dtype()), shift_(shift), scale_(scale) {}
   std::int64_t size() const override { return inner_->size(); }
+  void rebase(const void* b) override { inner_->rebase(b); }
   void start(void* c) const override { inner_->start(c); }
   void apply(const void* c, void* out) const override {
     inner_->apply(c, out);

@@ -14,6 +14,7 @@ class HESSCORE_API KrylovCoordinates {
  public:
   virtual ~KrylovCoordinates();
   virtual std::int64_t size() const = 0;                       // elements of an array
+  virtual void rebase(const void* b) = 0;                      // from now on, those of this b
   virtual void start(void* c) const = 0;                       // of b
   virtual void apply(const void* c, void* out) const = 0;      // of A v, from those of v
   virtual double dot(const void* c, const void* d) const = 0;  // <v, u>
