@@ -68,6 +68,11 @@ struct Out : Operand {
   Out() = default;
   Out(const Operand& o, bool acc = false) : Operand(o), accumulate(acc) {}
   explicit Out(void* p, bool acc = false) : accumulate(acc) { ptr = p; }
+  Out adding() const {
+    Out o = *this;
+    o.accumulate = true;
+    return o;
+  }
   template <class T>
   T* as() const {
     return static_cast<T*>(ptr);

@@ -6,11 +6,6 @@ namespace {
 
 In bias_of(const std::vector<In>& w) { return w.size() > 1 ? w[1] : In{}; }
 
-Out adding(Out to) {
-  to.accumulate = true;
-  return to;
-}
-
 }  // namespace
 
 void Bilinear::forward(Emit& e, const Site& s, Out y) const {
@@ -21,7 +16,7 @@ void Bilinear::jvp(Emit& e, const Site& s, const JvpPorts& p) const {
   Out dy = p.dy;
   if (!p.v.empty()) {
     product(e, s, p.v[0], bias_of(p.v), s.x[0], dy, {p.reps, true, false, p.stride});
-    dy = adding(dy);
+    dy = dy.adding();
   }
   if (p.dx[0]) product(e, s, s.w[0], {}, p.dx[0], dy, {p.reps, false, true});
 }
@@ -39,13 +34,13 @@ void Bilinear::vjp(Emit& e, const Site& s, const VjpPorts& p) const {
 void Bilinear::vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const {
   if (p.dgx[0]) {
     product_x(e, s, p.v[0], p.gy, p.dgx[0], {p.reps, true, false, p.stride}, false);
-    product_x(e, s, s.w[0], p.dgy, adding(p.dgx[0]), {p.reps, false, true}, false);
+    product_x(e, s, s.w[0], p.dgy, p.dgx[0].adding(), {p.reps, false, true}, false);
   }
   if (p.hw.empty()) return;
   const Stack stack{p.reps, true, false, p.stride};
   product_w(e, s, p.dgy, s.x[0], p.hw[0], stack, false);
   if (p.dx[0]) {
-    product_w(e, s, p.gy, p.dx[0], adding(p.hw[0]), {p.reps, false, true, p.stride}, false);
+    product_w(e, s, p.gy, p.dx[0], p.hw[0].adding(), {p.reps, false, true, p.stride}, false);
   }
   if (p.hw.size() > 1) bias_sum(e, s, p.dgy, p.hw[1], stack);
 }

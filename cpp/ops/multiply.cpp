@@ -2,16 +2,6 @@
 #include "ops/structural.hpp"
 
 namespace hesscore {
-namespace {
-
-using Args = kernels::Multiply::Args;
-
-Out adding(Out to) {
-  to.accumulate = true;
-  return to;
-}
-
-}  // namespace
 
 void Multiply::forward(Emit& e, const Site& s, Out y) const {
   e.call<kernels::Multiply>({s.x[0], s.x[1], y, s.y_size()});
@@ -22,7 +12,7 @@ void Multiply::jvp(Emit& e, const Site& s, const JvpPorts& p) const {
   for (std::size_t i = 0; i < 2; ++i) {
     if (!p.dx[i]) continue;
     e.call<kernels::Multiply>({p.dx[i], s.x[1 - i], dy, s.y_size(), p.reps, true});
-    dy = adding(dy);
+    dy = dy.adding();
   }
 }
 
@@ -37,7 +27,7 @@ void Multiply::vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const {
     if (!p.dgx[i]) continue;
     e.call<kernels::Multiply>({p.dgy, s.x[1 - i], p.dgx[i], s.y_size(), p.reps, true});
     if (!p.dx[1 - i]) continue;
-    e.call<kernels::Multiply>({p.dx[1 - i], p.gy, adding(p.dgx[i]), s.y_size(), p.reps, true});
+    e.call<kernels::Multiply>({p.dx[1 - i], p.gy, p.dgx[i].adding(), s.y_size(), p.reps, true});
   }
 }
 
@@ -45,7 +35,7 @@ void Multiply::diag(Emit& e, const Site& s, const DiagPorts& p) const {
   vjp(e, s, {p.gy, p.gx, {}});
   for (std::size_t i = 0; i < 2; ++i) {
     if (!p.hx[i]) continue;
-    Args a{p.hy, s.x[1 - i], p.hx[i], s.y_size()};
+    kernels::Multiply::Args a{p.hy, s.x[1 - i], p.hx[i], s.y_size()};
     a.square_b = true;
     e.call<kernels::Multiply>(a);
   }
