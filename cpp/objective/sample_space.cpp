@@ -91,11 +91,7 @@ void SampleSpace::apply(LossSite& loss, const std::vector<Operand>& grams) {
   const NodeArrays g = sweep_.vjp(loss.hessian(dz, 1), 1, nullptr);
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     const std::int64_t n = sweep_.site(nodes_[i]).y_size();
-    if (g[nodes_[i]]) {
-      e_.call<kernels::Copy>({g[nodes_[i]], c_of(out, i), 1, n, n, n});
-    } else {
-      e_.call<kernels::Fill>({c_of(out, i), n, 0});
-    }
+    e_.call<kernels::Copy>({g[nodes_[i]], c_of(out, i), 1, n, n, n});
   }
   std::vector<bool> written(nodes_.size(), false);
   std::size_t pair = 0;
