@@ -20,7 +20,7 @@ class CudaDevice final : public Device {
 
   std::string name() const override { return "cuda:" + std::to_string(index_); }
   std::string description() const override;
-  const KernelTable& kernels() const override { return table_; }
+  const KernelTable& kernels(Precision) const override { return table_; }
 
   void* allocate(std::size_t bytes) override;
   void free(void* p) noexcept override { cudaFree(p); }

@@ -61,9 +61,10 @@ struct In : Operand {
   }
 };
 
-// `accumulate`: add to what is there instead of overwriting it.
+// `accumulate`: add to what is there instead of overwriting it. `watch`: raise the device's alarm
+// (Device::clear_alarm) if a value written is not moderate; devices without an alarm ignore it.
 struct Out : Operand {
-  bool accumulate = false;
+  bool accumulate = false, watch = false;
 
   Out() = default;
   Out(const Operand& o, bool acc = false) : Operand(o), accumulate(acc) {}

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "backend/kernel_table.hpp"
+#include "math/cg_state.hpp"
 #include "math/loss_spec.hpp"
 #include "math/update_spec.hpp"
 
@@ -36,7 +37,8 @@ struct Epilogue {
 
 // For b < batch: c_b (+)= op(a_b) op(b_b) + bias_b, with op(a) (m, k) stored (k, m) if trans_a,
 // op(b) (k, n) stored (n, k) if trans_b, bias (n). square_a / square_b: element-wise squares are
-// taken while packing. A stride of 0 shares that operand over the batch.
+// taken while packing. A stride of 0 shares that operand over the batch. `sum`, with trans_a and
+// without square_a: sum_b (m) (+)= the sums of a_b over k, the bias's part of a weight gradient.
 struct Product {
   static constexpr std::string_view name = "product";
   struct Args {
@@ -46,11 +48,14 @@ struct Product {
     bool trans_a = false, trans_b = false, square_a = false, square_b = false;
     std::int64_t batch = 1, stride_a = 0, stride_b = 0, stride_bias = 0, stride_c = 0;
     Epilogue then = {};  // only with a batch of one
-    HC_OPERANDS(a, b, bias, c, then.x, then.y)
+    Out sum = {};
+    std::int64_t stride_sum = 0;
+    HC_OPERANDS(a, b, bias, c, then.x, then.y, sum)
   };
 };
 
 // c1 (+)= op(a1) b and c2 (+)= op(a2) (b * b), b (k, n) read once. trans_a: a1, a2 stored (k, m).
+// sum1, sum2, with trans_a: (m) (+)= the sums of a1 and a2 over k.
 struct DualProduct {
   static constexpr std::string_view name = "dual_product";
   struct Args {
@@ -59,7 +64,8 @@ struct DualProduct {
     std::int64_t m, n, k;
     bool trans_a = false;
     Epilogue then = {};
-    HC_OPERANDS(a1, a2, b, c1, c2, then.x, then.y, then.y2)
+    Out sum1 = {}, sum2 = {};
+    HC_OPERANDS(a1, a2, b, c1, c2, then.x, then.y, then.y2, sum1, sum2)
   };
 };
 
@@ -169,6 +175,18 @@ struct Multiply {  // for r < reps: y[r] (+)= a[r or 0] * b[r or 0]^(1 or 2); re
     std::int64_t n, reps = 1;
     bool rep_a = false, rep_b = false, square_b = false;
     HC_OPERANDS(a, b, y)
+  };
+};
+
+// Rows of a data set: y[i] = x[index[first + i]] for i < rows, rows of `bytes` bytes, `first` being
+// record[0].first_row (math::StepRecord).
+struct Gather {
+  static constexpr std::string_view name = "gather";
+  struct Args {
+    In x, index, record;  // index: int64
+    Out y;
+    std::int64_t rows, bytes;
+    HC_OPERANDS(x, index, record, y)
   };
 };
 
@@ -342,6 +360,8 @@ struct Power {  // y = (|x| + shift)^exponent
 };
 
 // One optimizer update over the flat vectors (math/updates.hpp): w, the moments m and u in place.
+// With a record (math::StepRecord) its rate and corrections replace those of the spec, and nothing
+// is written while the device's alarm is raised; else `count`, an int64, becomes one more.
 struct Update {
   static constexpr std::string_view name = "update";
   struct Args {
@@ -349,7 +369,89 @@ struct Update {
     In g, d;
     std::int64_t n;
     math::UpdateSpec spec;
-    HC_OPERANDS(w, m, u, g, d)
+    In record = {};
+    Out count = {};
+    HC_OPERANDS(w, m, u, g, d, record, count)
+  };
+};
+
+// ---- conjugate gradients without the host (math/cg_state.hpp) -----------------------------------
+// One iteration is  q = A p;  CgCurvature;  CgAdvance;  CgDirection,  with all scalars in `state`,
+// a CgState on the device. Once the state says stop, they change nothing. Two forms:
+//   two dots       CgCurvature(u = p, v = q) and CgAdvance with q
+//   Gauss-Newton   p'Gp = <dz, H_L dz>, so CgCurvature(u = dz, v = H_L dz, seed) knows alpha before
+//                  the backward pass; seed = -alpha v, whose adjoints are added onto r: no q.
+
+// p'Ap = scale <u, v> + shift p'p, and alpha from it; seed (n), if given, = -alpha scale v.
+struct CgCurvature {
+  static constexpr std::string_view name = "cg_curvature";
+  struct Args {
+    In u, v;
+    Out seed, state;
+    std::int64_t n;
+    HC_OPERANDS(u, v, seed, state)
+  };
+};
+
+// r -= alpha (scale q + shift p), q absent in the second form; then with y = d r (y = r without d)
+// the sums r'r, r'y, y'y, y'p and all that follows from them. `start`: r is the first residual
+// and stays; p is not read.
+struct CgAdvance {
+  static constexpr std::string_view name = "cg_advance";
+  struct Args {
+    In p, q, d;
+    Out r, state;
+    std::int64_t n;
+    bool start = false;
+    HC_OPERANDS(p, q, d, r, state)
+  };
+};
+
+// x += alpha p, then p = d r + beta p.  `start`: p = d r alone.
+struct CgDirection {
+  static constexpr std::string_view name = "cg_direction";
+  struct Args {
+    In r, d, state;
+    Out x, p;
+    std::int64_t n;
+    bool start = false;
+    HC_OPERANDS(r, d, state, x, p)
+  };
+};
+
+// ---- dense factorisations (LAPACK, cuSOLVER); row-major, float64 or float32 ---------------------
+
+// The lower triangle of a (n, n) becomes L of a = L L'; the upper one is left as it was.
+// info[0] (int32, in memory of the device) = 0, or the order of the first leading minor that is not
+// positive definite.
+struct Cholesky {
+  static constexpr std::string_view name = "cholesky";
+  struct Args {
+    Out a, info;
+    std::int64_t n;
+    HC_OPERANDS(a, info)
+  };
+};
+
+// b (rows, n): every row replaced by the solution of L L' x = b.
+struct CholeskySolve {
+  static constexpr std::string_view name = "cholesky_solve";
+  struct Args {
+    In l;
+    Out b;
+    std::int64_t n, rows;
+    HC_OPERANDS(l, b)
+  };
+};
+
+// a (n, n), symmetric, its lower triangle read: row i becomes the i-th eigenvector; values (n)
+// ascending. info as above: 0, or the number of values that did not converge.
+struct SymmetricEigen {
+  static constexpr std::string_view name = "symmetric_eigen";
+  struct Args {
+    Out a, values, info;
+    std::int64_t n;
+    HC_OPERANDS(a, values, info)
   };
 };
 

@@ -9,6 +9,33 @@
 namespace hesscore {
 
 Device::~Device() = default;
+Recording::~Recording() = default;
+
+// What a device does that runs work as it is called.
+void* Device::use_stream(void*) { return nullptr; }
+void Device::lock() {}
+void Device::unlock() {}
+std::unique_ptr<Recording> Device::record(const std::function<void()>&) { return nullptr; }
+std::unique_ptr<Recording> Device::record_loop(const std::function<void()>&, const void*,
+                                               std::int64_t) {
+  return nullptr;
+}
+void Device::clear_alarm() {}
+bool Device::alarm() { return false; }
+void* Device::allocate_host(std::size_t bytes) { return ::operator new(bytes); }
+void Device::free_host(void* p) noexcept { ::operator delete(p); }
+void Device::upload(void* to, const void* from, std::size_t bytes) { from_host(to, from, bytes); }
+void Device::wait_uploads() {}
+
+StreamScope::StreamScope(Device& device, void* stream) : device_(device) {
+  device_.lock();
+  before_ = device_.use_stream(stream);
+}
+
+StreamScope::~StreamScope() {
+  device_.use_stream(before_);
+  device_.unlock();
+}
 
 namespace {
 

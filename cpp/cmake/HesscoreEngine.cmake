@@ -8,7 +8,7 @@ file(GLOB _isa CONFIGURE_DEPENDS cpp/cpu/isa/*.cpp)
 set(_seam
   cpp/include/hesscore/core.hpp cpp/include/hesscore/device.hpp cpp/backend/plugin.hpp
   cpp/backend/kernel_table.hpp cpp/backend/kernels.hpp cpp/math/activations.hpp cpp/math/loss_spec.hpp
-  cpp/math/update_spec.hpp)
+  cpp/math/update_spec.hpp cpp/math/cg_state.hpp)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${_seam})
 foreach(_header IN LISTS _seam)
   file(SHA256 ${PROJECT_SOURCE_DIR}/${_header} _digest)

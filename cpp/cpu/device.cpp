@@ -35,7 +35,7 @@ class CpuDevice final : public Device {
            (threads == 1 ? " thread" : " threads");
   }
 
-  const KernelTable& kernels() const override { return kernels_; }
+  const KernelTable& kernels(Precision) const override { return kernels_; }
 
   void* allocate(std::size_t bytes) override {
     const bool too_large = bytes > std::numeric_limits<std::size_t>::max() - kAlignment;

@@ -51,7 +51,7 @@ class SampleCoordinates final : public KrylovCoordinates {
 
  private:
   static std::unique_ptr<Plan> make_plan(const Objective::Impl& f, const Request& r) {
-    Emit e(f.device().kernels(), r.dtype);
+    Emit e(f.kernels(), r.dtype);
     compose_sample_space(r, f.graph(), f.loss(), e);
     return std::make_unique<Plan>(std::move(e), f.device());
   }

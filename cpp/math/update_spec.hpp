@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "math/hd.hpp"
+
 namespace hesscore::math {
 
 enum class UpdateKind : std::int32_t { sgd, adam };
@@ -20,5 +22,23 @@ struct UpdateSpec {
   double correction1 = 1, correction2 = 1;  // 1 - beta^t
   bool nesterov = false, first = false, decoupled = false, abs_moment = false;
 };
+
+// What differs from step to step, in memory of the device, so that a recorded step can be run
+// again. It begins as every run's clock does: seed and step of dropout, then one seed for each
+// sampled quantity.
+struct StepRecord {
+  std::uint64_t seed = 0, step = 0, seeds[2] = {0, 0};
+  std::int64_t first_row = 0;  // of the mini-batch, in the order of the epoch
+  double lr = 0, correction1 = 1, correction2 = 1;
+  std::uint64_t first = 0;  // is it the optimizer's first?
+};
+
+HC_HD UpdateSpec at_step(UpdateSpec spec, const StepRecord& r) {
+  spec.lr = r.lr;
+  spec.correction1 = r.correction1;
+  spec.correction2 = r.correction2;
+  spec.first = r.first != 0;
+  return spec;
+}
 
 }  // namespace hesscore::math

@@ -18,11 +18,13 @@ struct Bindings {
 
 class Objective::Impl {
  public:
-  Impl(Graph graph, Device& device, DType dtype);
+  Impl(Graph graph, Device& device, DType dtype, Precision precision);
 
   const Graph& graph() const { return graph_; }
   Device& device() const { return device_; }
   DType dtype() const { return dtype_; }
+  Precision precision() const { return precision_; }
+  const KernelTable& kernels() const { return device_.kernels(precision_); }
   const LossModel& loss() const { return loss_; }
   const Shape& output_shape() const;
 
@@ -45,6 +47,7 @@ class Objective::Impl {
   Graph graph_;
   Device& device_;
   DType dtype_;
+  Precision precision_;
   LossModel loss_;
   std::mutex mutex_;
   std::map<Request, std::unique_ptr<Plan>> plans_;

@@ -45,10 +45,11 @@ class Clock {
 
 }  // namespace
 
-Objective::Impl::Impl(Graph graph, Device& device, DType dtype)
+Objective::Impl::Impl(Graph graph, Device& device, DType dtype, Precision precision)
     : graph_(std::move(graph)),
       device_(device),
       dtype_(dtype),
+      precision_(precision),
       loss_(resolve(graph_.loss(), output_shape())) {
   if (dtype == DType::i64) throw DTypeError("dtype", "float32 or float64", "int64");
 }
@@ -58,7 +59,7 @@ const Shape& Objective::Impl::output_shape() const {
 }
 
 std::unique_ptr<Plan> Objective::Impl::make_plan(const Request& r) const {
-  Emit e(device_.kernels(), r.dtype);
+  Emit e(kernels(), r.dtype);
   compose(r, graph_, loss_, e);
   return std::make_unique<Plan>(std::move(e), device_);
 }
@@ -74,14 +75,15 @@ void Objective::Impl::run(const Request& r, const Bindings& b) {
   it->second->run();
 }
 
-Objective::Objective(Graph graph, Device& device, DType dtype)
-    : impl_(std::make_unique<Impl>(std::move(graph), device, dtype)) {}
+Objective::Objective(Graph graph, Device& device, DType dtype, Precision precision)
+    : impl_(std::make_unique<Impl>(std::move(graph), device, dtype, precision)) {}
 Objective::~Objective() = default;
 Objective::Objective(Objective&&) noexcept = default;
 
 const Graph& Objective::graph() const { return impl_->graph(); }
 Device& Objective::device() const { return impl_->device(); }
 DType Objective::dtype() const { return impl_->dtype(); }
+Precision Objective::precision() const { return impl_->precision(); }
 std::int64_t Objective::num_params() const { return impl_->graph().num_params(); }
 Shape Objective::output_shape() const { return impl_->output_shape(); }
 Vector Objective::zeros() const { return Vector(device(), dtype(), num_params()); }

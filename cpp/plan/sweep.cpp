@@ -10,6 +10,7 @@ std::vector<Out> ParameterSink::take(int group) {
   for (const int id : graph_->groups()[static_cast<std::size_t>(group)].ids) {
     const auto i = static_cast<std::size_t>(id);
     outs.emplace_back(to_.at(graph_->parameters()[i].offset), written_[i]);
+    outs.back().watch = watch_;
     written_[i] = true;
   }
   return outs;

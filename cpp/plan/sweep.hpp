@@ -19,6 +19,8 @@ class ParameterSink {
 
   explicit operator bool() const { return graph_ != nullptr; }
   std::int64_t stride() const { return stride_; }
+  void watch() { watch_ = true; }  // values that are not moderate raise the alarm
+  void add() { written_.assign(written_.size(), true); }  // to what is there
   std::vector<Out> take(int group);             // one for each parameter; marks them written
   void finish(Emit& e, std::int64_t reps = 1);  // zeros where nothing was written
 
@@ -26,6 +28,7 @@ class ParameterSink {
   const Graph* graph_ = nullptr;
   Operand to_;
   std::int64_t stride_ = 0;
+  bool watch_ = false;
   std::vector<bool> written_;
 };
 

@@ -21,7 +21,7 @@ class FakeDevice : public Device {
   }
   std::string name() const override { return name_; }
   std::string description() const override { return "host memory behind the plugin seam"; }
-  const KernelTable& kernels() const override { return table_; }
+  const KernelTable& kernels(Precision) const override { return table_; }
   void* allocate(std::size_t bytes) override {
     if (bytes > std::size_t{1} << 40) throw OutOfMemoryError("the fake device is full");
     return std::malloc(bytes);

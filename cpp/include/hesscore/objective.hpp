@@ -74,13 +74,14 @@ enum class Product { hessian, ggn, fisher_mc, fisher_empirical };
 class HESSCORE_API Objective {
  public:
   explicit Objective(Graph graph, Device& device = hesscore::device("cpu"),
-                     DType dtype = DType::f32);
+                     DType dtype = DType::f32, Precision precision = Precision::fp32);
   ~Objective();
   Objective(Objective&&) noexcept;
 
   const Graph& graph() const;
   Device& device() const;
   DType dtype() const;  // of zeros() and init(); evaluations follow w's
+  Precision precision() const;
   std::int64_t num_params() const;
   Shape output_shape() const;  // per sample
 

@@ -1,0 +1,137 @@
+// Conjugate gradients as a state machine (Hestenes & Stiefel 1952; stopping rule: Martens 2010):
+// the scalars of an iteration and what follows from its inner products. One thread runs these.
+#pragma once
+
+#include <cstdint>
+
+#include "math/hd.hpp"
+
+namespace hesscore::math {
+
+// As solve.hpp has it, with "running" before them.
+enum class CgStatus : std::int32_t {
+  running,
+  converged,
+  max_iterations,
+  negative_curvature,
+  breakdown
+};
+
+// Why it stopped, for the sentence of the report.
+enum class CgReason : std::int32_t { none, tolerance, stalled, preconditioner, product, overflow };
+
+struct CgState {
+  // given
+  double scale = 1, shift = 0;  // of the operator: scale A + shift I
+  double target = 0;            // stop at ||r|| <= target
+  std::int64_t maxiter = 0;
+  std::int64_t pause_at = 0;  // iteration at which the loop pauses for the host, running; 0: never
+  std::int32_t martens = 0;
+  double* history = nullptr;  // residual norms, maxiter + 1 of them, in memory of the device
+  double* model = nullptr;    // phi, likewise
+
+  // found
+  std::int32_t go_on = 0;  // the loop's condition
+  CgStatus status = CgStatus::running;
+  CgReason reason = CgReason::none;
+  std::int64_t iterations = 0;
+  double residual = 0, phi = 0;
+  double ry = 0, pp = 0;  // r'y, y = M r, and p'p
+  double curvature = 0;   // p'Ap
+  double alpha = 0, beta = 0;
+};
+
+namespace detail {
+
+HC_HD bool is_finite(double x) { return x - x == 0; }
+
+HC_HD void stop(CgState& s, CgStatus status, CgReason reason) {
+  s.status = status;
+  s.reason = reason;
+  s.go_on = 0;
+}
+
+HC_HD bool stalled(const CgState& s) {
+  const std::int64_t i = s.iterations, k = i / 10 > 10 ? i / 10 : 10;
+  if (i <= k || s.phi >= 0) return false;
+  return (s.phi - s.model[i - k]) / s.phi < static_cast<double>(k) * 5e-4;
+}
+
+HC_HD void check_progress(CgState& s) {
+  if (s.residual <= s.target) {
+    stop(s, CgStatus::converged, CgReason::tolerance);
+  } else if (s.martens != 0 && stalled(s)) {
+    stop(s, CgStatus::converged, CgReason::stalled);
+  } else if (s.iterations >= s.maxiter) {
+    stop(s, CgStatus::max_iterations, CgReason::none);
+  } else {
+    s.go_on = s.iterations == s.pause_at ? 0 : 1;
+  }
+}
+
+}  // namespace detail
+
+// Inner products of y = M r with what is there.
+struct CgSums {
+  double rr, ry, yy, yp;
+};
+
+// The first residual and direction, before any iteration. The caller has set phi of its start.
+HC_HD void cg_start(CgState& s, const CgSums& d) {
+  s.residual = __builtin_sqrt(d.rr);
+  s.ry = d.ry;
+  s.pp = d.yy;
+  s.alpha = s.beta = 0;
+  s.history[0] = s.residual;
+  s.model[0] = s.phi;
+  if (!detail::is_finite(d.rr)) {
+    return detail::stop(s, CgStatus::breakdown, CgReason::overflow);
+  }
+  detail::check_progress(s);
+  if (s.status == CgStatus::running && !(d.ry > 0 && detail::is_finite(d.ry))) {
+    detail::stop(s, CgStatus::breakdown, CgReason::preconditioner);
+  }
+}
+
+// alpha for the direction at hand, given <u, v> of kernels::CgCurvature; 0 says that there is no
+// iteration: the loop has stopped, or stops here. On p'Ap <= 0 the last iterate stays, but the very
+// first direction is taken, since it lowers the model.
+HC_HD void cg_curvature(CgState& s, double uv) {
+  s.alpha = 0;
+  if (s.go_on == 0) return;
+  s.curvature = s.scale * uv + s.shift * s.pp;
+  if (!detail::is_finite(s.curvature)) {
+    return detail::stop(s, CgStatus::breakdown, CgReason::product);
+  }
+  if (s.curvature > 0) {
+    s.alpha = s.ry / s.curvature;
+  } else if (s.iterations == 0) {
+    s.alpha = 1;
+  } else {
+    detail::stop(s, CgStatus::negative_curvature, CgReason::none);
+  }
+}
+
+// After r -= alpha A p.
+HC_HD void cg_advance(CgState& s, const CgSums& d) {
+  if (s.alpha == 0) return;
+  if (!detail::is_finite(d.rr)) {
+    s.alpha = 0;
+    return detail::stop(s, CgStatus::breakdown, CgReason::overflow);
+  }
+  s.phi += s.alpha * (s.alpha * s.curvature / 2 - s.ry);
+  s.residual = __builtin_sqrt(d.rr);
+  ++s.iterations;
+  s.history[s.iterations] = s.residual;
+  s.model[s.iterations] = s.phi;
+  s.beta = d.ry / s.ry;
+  s.ry = d.ry;
+  s.pp = d.yy + s.beta * (2 * d.yp + s.beta * s.pp);
+  if (s.curvature <= 0) return detail::stop(s, CgStatus::negative_curvature, CgReason::none);
+  detail::check_progress(s);
+  if (s.status == CgStatus::running && !(d.ry > 0 && detail::is_finite(d.ry))) {
+    detail::stop(s, CgStatus::breakdown, CgReason::preconditioner);
+  }
+}
+
+}  // namespace hesscore::math
