@@ -20,20 +20,33 @@ std::unique_ptr<Recording> Device::record_loop(const std::function<void()>&, con
                                                std::int64_t) {
   return nullptr;
 }
+bool Device::recording() const { return false; }
 void Device::clear_alarm() {}
 bool Device::alarm() { return false; }
 void* Device::allocate_host(std::size_t bytes) { return ::operator new(bytes); }
 void Device::free_host(void* p) noexcept { ::operator delete(p); }
 void Device::upload(void* to, const void* from, std::size_t bytes) { from_host(to, from, bytes); }
 void Device::wait_uploads() {}
+void Device::set_allocator(std::function<void*(std::size_t)>, std::function<void(void*)>) {
+  throw UnsupportedError(name() + " allocates its memory itself");
+}
 
 StreamScope::StreamScope(Device& device, void* stream) : device_(device) {
   device_.lock();
-  before_ = device_.use_stream(stream);
+  try {
+    before_ = device_.use_stream(stream);
+  } catch (...) {
+    device_.unlock();
+    throw;
+  }
 }
 
 StreamScope::~StreamScope() {
-  device_.use_stream(before_);
+  try {
+    device_.use_stream(before_);
+  } catch (const DeviceError&) {
+    // the device is lost; whoever uses it next is told why
+  }
   device_.unlock();
 }
 

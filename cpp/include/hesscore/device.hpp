@@ -58,18 +58,28 @@ class HESSCORE_API Device {
   // after it, at most `limit` times, without asking the host.
   virtual std::unique_ptr<Recording> record_loop(const std::function<void()>& work,
                                                  const void* go_on, std::int64_t limit);
+  // Is work being recorded now? Then nothing may be allocated, read back, or launched as a whole.
+  virtual bool recording() const;
 
   // The alarm: raised by kernels that write something to an Out with `watch` whose magnitude is not
   // at most 1e18 (float64: 1e153). Reading waits for the work before it.
   virtual void clear_alarm();
   virtual bool alarm();
 
-  // Host memory that copies to the device can overlap with work, and such copies: those begun
-  // between two calls of wait_uploads() are awaited by the work after the second.
+  // Host memory that copies to the device can overlap with work, and such copies. wait_uploads():
+  // work from here on waits for the uploads so far, uploads from here on wait for the work so far,
+  // and the host waits for the uploads before the last call, whose sources may then change. So two
+  // buffers on either side are enough for a batch to arrive while the one before it is in use.
   virtual void* allocate_host(std::size_t bytes);
   virtual void free_host(void* p) noexcept;
   virtual void upload(void* to, const void* from, std::size_t bytes);
   virtual void wait_uploads();
+
+  // Memory allocated from here on comes from these, e.g. from a pool that another library shares;
+  // `allocate` returns null when there is no more. Without them: from the device itself, as at
+  // first. They are called on any thread.
+  virtual void set_allocator(std::function<void*(std::size_t)> allocate,
+                             std::function<void(void*)> free);
 };
 
 // Orders work on the caller's stream, and keeps other threads off the device, for its lifetime.
