@@ -2,6 +2,7 @@
 // the scalars of an iteration and what follows from its inner products. One thread runs these.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "math/hd.hpp"
@@ -18,7 +19,16 @@ enum class CgStatus : std::int32_t {
 };
 
 // Why it stopped, for the sentence of the report.
-enum class CgReason : std::int32_t { none, tolerance, stalled, preconditioner, product, overflow };
+enum class CgReason : std::int32_t {
+  none,
+  tolerance,
+  stalled,
+  preconditioner,   // r'Mr is not positive
+  product,          // p'Ap is not finite
+  overflow,         // nor is the new residual
+  first_residual,   // nor is the one at the start
+  first_direction,  // of negative curvature, and taken
+};
 
 struct CgState {
   // given
@@ -27,8 +37,8 @@ struct CgState {
   std::int64_t maxiter = 0;
   std::int64_t pause_at = 0;  // iteration at which the loop pauses for the host, running; 0: never
   std::int32_t martens = 0;
-  double* history = nullptr;  // residual norms, maxiter + 1 of them, in memory of the device
-  double* model = nullptr;    // phi, likewise
+  double* history = nullptr;  // residual norms, one for each iteration and the start
+  double* model = nullptr;    // phi, likewise; both in memory of the device
 
   // found
   std::int32_t go_on = 0;  // the loop's condition
@@ -42,6 +52,8 @@ struct CgState {
 };
 
 namespace detail {
+
+constexpr double kTiny = 5e-324;  // stands for a step that underflows: it is one all the same
 
 HC_HD bool is_finite(double x) { return x - x == 0; }
 
@@ -64,8 +76,10 @@ HC_HD void check_progress(CgState& s) {
     stop(s, CgStatus::converged, CgReason::stalled);
   } else if (s.iterations >= s.maxiter) {
     stop(s, CgStatus::max_iterations, CgReason::none);
+  } else if (!(s.ry > 0 && is_finite(s.ry))) {
+    stop(s, CgStatus::breakdown, CgReason::preconditioner);
   } else {
-    s.go_on = s.iterations == s.pause_at ? 0 : 1;
+    s.go_on = s.pause_at > 0 && s.iterations == s.pause_at ? 0 : 1;
   }
 }
 
@@ -78,19 +92,16 @@ struct CgSums {
 
 // The first residual and direction, before any iteration. The caller has set phi of its start.
 HC_HD void cg_start(CgState& s, const CgSums& d) {
-  s.residual = __builtin_sqrt(d.rr);
+  s.residual = std::sqrt(d.rr);
   s.ry = d.ry;
   s.pp = d.yy;
   s.alpha = s.beta = 0;
   s.history[0] = s.residual;
   s.model[0] = s.phi;
   if (!detail::is_finite(d.rr)) {
-    return detail::stop(s, CgStatus::breakdown, CgReason::overflow);
+    return detail::stop(s, CgStatus::breakdown, CgReason::first_residual);
   }
   detail::check_progress(s);
-  if (s.status == CgStatus::running && !(d.ry > 0 && detail::is_finite(d.ry))) {
-    detail::stop(s, CgStatus::breakdown, CgReason::preconditioner);
-  }
 }
 
 // alpha for the direction at hand, given <u, v> of kernels::CgCurvature; 0 says that there is no
@@ -105,6 +116,7 @@ HC_HD void cg_curvature(CgState& s, double uv) {
   }
   if (s.curvature > 0) {
     s.alpha = s.ry / s.curvature;
+    if (s.alpha == 0) s.alpha = detail::kTiny;
   } else if (s.iterations == 0) {
     s.alpha = 1;
   } else {
@@ -120,18 +132,17 @@ HC_HD void cg_advance(CgState& s, const CgSums& d) {
     return detail::stop(s, CgStatus::breakdown, CgReason::overflow);
   }
   s.phi += s.alpha * (s.alpha * s.curvature / 2 - s.ry);
-  s.residual = __builtin_sqrt(d.rr);
+  s.residual = std::sqrt(d.rr);
   ++s.iterations;
   s.history[s.iterations] = s.residual;
   s.model[s.iterations] = s.phi;
   s.beta = d.ry / s.ry;
   s.ry = d.ry;
   s.pp = d.yy + s.beta * (2 * d.yp + s.beta * s.pp);
-  if (s.curvature <= 0) return detail::stop(s, CgStatus::negative_curvature, CgReason::none);
-  detail::check_progress(s);
-  if (s.status == CgStatus::running && !(d.ry > 0 && detail::is_finite(d.ry))) {
-    detail::stop(s, CgStatus::breakdown, CgReason::preconditioner);
+  if (s.curvature <= 0) {
+    return detail::stop(s, CgStatus::negative_curvature, CgReason::first_direction);
   }
+  detail::check_progress(s);
 }
 
 }  // namespace hesscore::math
