@@ -44,6 +44,9 @@ struct Operand {
   std::int32_t slot = -1;
 
   explicit operator bool() const { return ptr != nullptr || slot >= 0; }
+  bool operator==(const Operand& o) const {
+    return ptr == o.ptr && slot == o.slot && offset == o.offset;
+  }
   Operand at(std::int64_t elements) const {
     Operand o = *this;
     o.offset += elements;

@@ -39,10 +39,10 @@ void Bilinear::vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const {
   if (p.hw.empty()) return;
   const Stack stack{p.reps, true, false, p.stride};
   product_w(e, s, p.dgy, s.x[0], p.hw[0], stack, false);
+  if (p.hw.size() > 1) bias_sum(e, s, p.dgy, p.hw[1], stack);
   if (p.dx[0]) {
     product_w(e, s, p.gy, p.dx[0], p.hw[0].adding(), {p.reps, false, true, p.stride}, false);
   }
-  if (p.hw.size() > 1) bias_sum(e, s, p.dgy, p.hw[1], stack);
 }
 
 void Bilinear::diag(Emit& e, const Site& s, const DiagPorts& p) const {

@@ -8,12 +8,10 @@ namespace {
 
 using kernels::Epilogue;
 
-bool is(const Operand& a, const Operand& b) { return a.slot == b.slot && a.offset == b.offset; }
-
 // A map of n numbers that a product has just finished at `c` becomes that product's epilogue.
 bool fuse(Emit& e, const Operand& c, std::int64_t n, const Epilogue& then) {
   const auto* last = e.last<kernels::Product>();
-  if (!last || !is(last->c, c) || last->batch != 1 || last->m * last->n != n) return false;
+  if (!last || !(last->c == c) || last->batch != 1 || last->m * last->n != n) return false;
   if (last->then.kind != Epilogue::none || then.y.accumulate) return false;
   kernels::Product::Args args = *last;
   args.then = then;
@@ -24,7 +22,7 @@ bool fuse(Emit& e, const Operand& c, std::int64_t n, const Epilogue& then) {
 
 bool fuse_dual(Emit& e, const Operand& g, const Operand& h, std::int64_t n, const Epilogue& then) {
   const auto* last = e.last<kernels::DualProduct>();
-  if (!last || !is(last->c1, g) || !is(last->c2, h) || last->m * last->n != n) return false;
+  if (!last || !(last->c1 == g && last->c2 == h) || last->m * last->n != n) return false;
   if (!then.y || then.y.accumulate || then.y2.accumulate) return false;
   kernels::DualProduct::Args args = *last;
   args.then = then;

@@ -2,6 +2,28 @@
 #include "ops/linear.hpp"
 
 namespace hesscore {
+namespace {
+
+// The sums of `g` over the samples, taken along by the weight gradient just emitted.
+bool ride(Emit& e, In g, Out sum, std::int64_t stride) {
+  if (const auto* last = e.last<kernels::Product>(); last && last->trans_a && last->a == g) {
+    kernels::Product::Args args = *last;
+    args.sum = sum;
+    args.stride_sum = stride;
+    e.take_back();
+    e.call<kernels::Product>(args);
+    return true;
+  }
+  const auto* last = e.last<kernels::DualProduct>();
+  if (!last || !last->trans_a || !(last->a1 == g || last->a2 == g)) return false;
+  kernels::DualProduct::Args args = *last;
+  (args.a1 == g ? args.sum1 : args.sum2) = sum;
+  e.take_back();
+  e.call<kernels::DualProduct>(args);
+  return true;
+}
+
+}  // namespace
 
 Linear::Linear(std::int64_t in, std::int64_t out, bool bias) : in_(in), out_(out), bias_(bias) {
   if (in < 1) throw GraphError("in_features", "a positive number", std::to_string(in));
@@ -73,6 +95,7 @@ void Linear::product_w(Emit& e, const Site& s, In gy, In x, Out gw, Stack k, boo
 }
 
 void Linear::bias_sum(Emit& e, const Site& s, In gy, Out gb, Stack k) const {
+  if (ride(e, gy, gb, k.stride)) return;
   const std::int64_t r = rows(s);
   kernels::ColumnSum::Args a{gy, gb, r, 1, out_};
   a.batch = k.reps;
@@ -122,7 +145,7 @@ void Linear::deposit_squares(Emit& e, const std::vector<SquareUse>& uses, std::i
     kernels::Product::Args a{squares, uses[0].site->x[0], {}, to[0], out_, in_, batch};
     a.trans_a = a.square_b = true;
     e.call<kernels::Product>(a);
-    if (bias_) e.call<kernels::ColumnSum>({squares, to[1], batch, 1, out_});
+    if (bias_) ride(e, squares, to[1], 0);
     return;
   }
   In g = uses[0].gy, x = uses[0].site->x[0];

@@ -1,5 +1,5 @@
 // Copies, products and sums of arrays, random signs and masks.
-#include "cpu/isa/reduce.hpp"
+#include "cpu/isa/column_sum.hpp"
 #include "math/rng.hpp"
 
 namespace hesscore::cpu::HC_ISA {
@@ -73,60 +73,6 @@ void square_sum(void*, const kernels::SquareSum::Args& a) {
 template <class T>
 void multiply_sum(void*, const kernels::MultiplySum::Args& a) {
   sum_of_products(a.a.as<T>(), a.b.as<T>(), a.y, a.n, a.reps, static_cast<T>(a.scale));
-}
-
-// sum[j] = sum_g (sum_t x[g, t, j])^(1 or 2) for `columns` <= kBlock columns of rows `stride` apart
-template <class T>
-void sum_groups(const T* x, std::int64_t groups, std::int64_t positions, std::int64_t columns,
-                std::int64_t stride, bool square, T* sum) {
-  store(sum, columns, false, [](std::int64_t) { return T(0); });
-  alignas(64) T row[kBlock];
-  for (std::int64_t g = 0; g < groups; ++g, x += positions * stride) {
-    if (!square) {
-      for (std::int64_t t = 0; t < positions; ++t) {
-        store(sum, columns, true, [&](std::int64_t j) { return x[t * stride + j]; });
-      }
-    } else if (positions == 1) {
-      store(sum, columns, true, [&](std::int64_t j) { return x[j] * x[j]; });
-    } else {
-      store(row, columns, false, [&](std::int64_t j) { return x[j]; });
-      for (std::int64_t t = 1; t < positions; ++t) {
-        store(row, columns, true, [&](std::int64_t j) { return x[t * stride + j]; });
-      }
-      store(sum, columns, true, [&](std::int64_t j) { return row[j] * row[j]; });
-    }
-  }
-}
-
-// Partial sums over `slices` of the groups, then their sum: a tall array is shared among threads.
-template <class T>
-void column_sum(void*, const kernels::ColumnSum::Args& a) {
-  const std::int64_t row = a.positions * a.columns, tall = 4 * kGrain / (row < 1 ? 1 : row) + 1;
-  const std::int64_t slices = (a.groups + tall - 1) / tall;
-  const std::int64_t stripes = (a.columns + kBlock - 1) / kBlock, sums = a.batch * a.columns;
-  T* partial = static_cast<T*>(scratch(9, slices * sums * std::int64_t{sizeof(T)}));
-  const std::int64_t work = row * (a.groups < tall ? a.groups : tall) / (stripes < 1 ? 1 : stripes);
-  const auto one = [&](std::int64_t task) {
-    const std::int64_t b = task / (slices * stripes), slice = task / stripes % slices;
-    const std::int64_t column = task % stripes * kBlock, first = slice * tall;
-    const std::int64_t columns = a.columns - column < kBlock ? a.columns - column : kBlock;
-    sum_groups(a.x.as<T>() + b * a.stride_x + first * row + column,
-               a.groups - first < tall ? a.groups - first : tall, a.positions, columns, a.columns,
-               a.square, partial + slice * sums + b * a.columns + column);
-  };
-  parallel_chunks(a.batch * slices * stripes, kGrain / (work < 1 ? 1 : work) + 1,
-                  [&](std::int64_t begin, std::int64_t end) {
-                    for (std::int64_t task = begin; task < end; ++task) one(task);
-                  });
-  for (std::int64_t s = 1; s < slices; ++s) {
-    store(partial, sums, true, [&](std::int64_t k) { return partial[s * sums + k]; });
-  }
-  for (std::int64_t b = 0; b < a.batch; ++b) {
-    const T* sum = partial + b * a.columns;
-    const T scale = static_cast<T>(a.scale), none = 0;
-    store(a.y.as<T>() + b * a.stride_y, a.columns, a.y.accumulate,
-          [&](std::int64_t k) { return slices > 0 ? scale * sum[k] : none; });
-  }
 }
 
 // kBlock factors of dropout, from the words of `quads` on

@@ -1,5 +1,6 @@
 // Products, dual products and grouped squares as instances of one packed, register-tiled product.
 #include "backend/kernels.hpp"
+#include "cpu/isa/column_sum.hpp"
 #include "cpu/isa/dots.hpp"
 #include "cpu/isa/register.hpp"
 
@@ -109,8 +110,23 @@ void product_of_rows(const kernels::Product::Args& a) {
 }
 
 template <class T>
+void row_sums(In a, Out sum, std::int64_t k, std::int64_t m, std::int64_t batch = 1,
+              std::int64_t stride_a = 0, std::int64_t stride_sum = 0) {
+  if (!sum) return;
+  column_sum<T>(nullptr, {.x = a,
+                          .y = sum,
+                          .groups = k,
+                          .positions = 1,
+                          .columns = m,
+                          .batch = batch,
+                          .stride_x = stride_a,
+                          .stride_y = stride_sum});
+}
+
+template <class T>
 void product(void*, const kernels::Product::Args& args) {
   kernels::Product::Args a = args;
+  row_sums<T>(a.a, a.sum, a.k, a.m, a.batch, a.stride_a, a.stride_sum);
   if (stacked(a)) {
     a.m *= a.batch;
     a.batch = 1;
@@ -135,6 +151,8 @@ void product(void*, const kernels::Product::Args& args) {
 
 template <class T>
 void dual_product(void*, const kernels::DualProduct::Args& a) {
+  row_sums<T>(a.a1, a.sum1, a.k, a.m);
+  row_sums<T>(a.a2, a.sum2, a.k, a.m);
   Problem<T> p;
   p.s = pointer<T>(a.a1);
   p.s2 = pointer<T>(a.a2);

@@ -10,6 +10,7 @@
   void register_maps(KernelTable&);     \
   void register_losses(KernelTable&);   \
   void register_vectors(KernelTable&);  \
+  void register_cg(KernelTable&);       \
   void register_plumbing(KernelTable&); \
   }
 
