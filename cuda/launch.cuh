@@ -84,6 +84,10 @@ struct Sink {
   __device__ void put(std::int64_t i, T value) const {
     const T v = accumulate ? data[i] + value : value;
     data[i] = v;
+    look_at(v);
+  }
+  // Raises the alarm if v is not moderate.
+  __device__ void look_at(T v) const {
     if (alarm != nullptr && !(fabs(v) <= moderate())) atomicOr(alarm, 1);
   }
 
