@@ -27,10 +27,9 @@ void check_dtype(const std::string& name, const View& v, DType dtype) {
 }
 
 template <class T>
-void check_weights(const View& s) {
-  const auto* weights = static_cast<const T*>(s.data);
+void check_weights(const T* weights, std::int64_t n) {
   double sum = 0;
-  for (std::int64_t i = 0; i < s.shape[0]; ++i) {
+  for (std::int64_t i = 0; i < n; ++i) {
     if (!(weights[i] >= 0)) {
       throw OptionError("sample_weight", "weights >= 0",
                         std::to_string(weights[i]) + " at position " + std::to_string(i));
@@ -107,17 +106,15 @@ void Objective::Impl::check_target(const Batch& batch, Request& r, Bindings& b) 
     if (y.shape != expected) throw ShapeError("y", to_string(expected), to_string(y.shape));
   }
   b.add(kPortY, y.data);
-  const View& s = batch.sample_weight;
-  if (!s) return;
-  check_dtype("sample_weight", s, r.dtype);
-  if (s.shape != Shape{r.batch}) {
-    throw ShapeError("sample_weight", to_string(Shape{r.batch}), to_string(s.shape));
+  if (const View& s = batch.sample_weight) {
+    check_dtype("sample_weight", s, r.dtype);
+    if (s.shape != Shape{r.batch}) {
+      throw ShapeError("sample_weight", to_string(Shape{r.batch}), to_string(s.shape));
+    }
+    r.weighted = true;
+    b.add(kPortSampleWeight, s.data);
   }
-  if (device_.is_host()) {
-    r.dtype == DType::f32 ? check_weights<float>(s) : check_weights<double>(s);
-  }
-  r.weighted = true;
-  b.add(kPortSampleWeight, s.data);
+  if (device_.is_host()) check_values(batch, r);
 }
 
 void Objective::Impl::check_soft_target(const View& y, const Shape& shape) const {
@@ -138,9 +135,29 @@ void Objective::Impl::check_labels(const View& y, std::int64_t batch) const {
   if (y.shape != expected) {
     throw ShapeError("y", "integer labels " + to_string(expected), to_string(y.shape));
   }
-  if (!device_.is_host()) return;  // the loss kernel reports them there
-  const auto* labels = static_cast<const std::int64_t*>(y.data);
-  const std::int64_t n = element_count(y.shape), classes = loss_.spec.classes;
+}
+
+// The elements of an array where the host may read them, copied there if need be.
+template <class T>
+const T* Objective::Impl::on_host(const View& v, std::vector<std::byte>& copy) const {
+  if (device_.is_host()) return static_cast<const T*>(v.data);
+  copy.resize(static_cast<std::size_t>(element_count(v.shape)) * sizeof(T));
+  device_.to_host(copy.data(), v.data, copy.size());
+  return reinterpret_cast<const T*>(copy.data());
+}
+
+void Objective::Impl::check_values(const Batch& batch, const Request& r) const {
+  std::vector<std::byte> copy;
+  if (batch.y.dtype == DType::i64 && element_count(batch.y.shape) > 0) {
+    check_label_values(on_host<std::int64_t>(batch.y, copy), element_count(batch.y.shape));
+  }
+  if (!batch.sample_weight) return;
+  r.dtype == DType::f32 ? check_weights(on_host<float>(batch.sample_weight, copy), r.batch)
+                        : check_weights(on_host<double>(batch.sample_weight, copy), r.batch);
+}
+
+void Objective::Impl::check_label_values(const std::int64_t* labels, std::int64_t n) const {
+  const std::int64_t classes = loss_.spec.classes;
   std::int64_t counted = 0;
   for (std::int64_t i = 0; i < n; ++i) {
     if (loss_.spec.has_ignore && labels[i] == loss_.spec.ignore_index) continue;

@@ -33,15 +33,24 @@ class Objective::Impl {
   void check_target(const Batch& batch, Request& r, Bindings& b) const;
   void check_output(std::string_view name, const Target& out, const Shape& shape,
                     DType dtype) const;
+  // What only the elements tell: labels out of range, negative weights. Checked before a run on the
+  // host, and elsewhere when the loss, which such values make NaN, turns out to be NaN.
+  void check_values(const Batch& batch, const Request& r) const;
   // v is (n, ...rest) or (K, n, ...rest); returns K.
   std::int64_t check_vectors(const char* name, const View& v, const Shape& one, DType dtype) const;
 
   std::unique_ptr<Plan> make_plan(const Request& r) const;
-  // Runs the cached plan for `r`. One call at a time: an objective used from two threads waits.
-  void run(const Request& r, const Bindings& b);
+  // Runs the cached plan for `r`; `clock` is seed and step, then the seeds of sampled quantities.
+  // Returns the loss if the plan computes one. One call at a time: an objective used from two
+  // threads waits.
+  double run(const Request& r, const Bindings& b, const std::vector<std::uint64_t>& clock);
 
  private:
+  Plan& plan(const Request& r);
   void check_labels(const View& y, std::int64_t batch) const;
+  void check_label_values(const std::int64_t* labels, std::int64_t n) const;
+  template <class T>
+  const T* on_host(const View& v, std::vector<std::byte>& copy) const;
   void check_soft_target(const View& y, const Shape& shape) const;
 
   Graph graph_;
@@ -51,6 +60,7 @@ class Objective::Impl {
   LossModel loss_;
   std::mutex mutex_;
   std::map<Request, std::unique_ptr<Plan>> plans_;
+  Buffer mailbox_;  // on a device: the loss, then the clock
 };
 
 }  // namespace hesscore

@@ -1,4 +1,6 @@
 // Objective: checks, then one run of a cached plan.
+#include <cmath>
+#include <cstring>
 
 #include "graph/init.hpp"
 #include "objective/impl.hpp"
@@ -14,34 +16,12 @@ Shape stacked(std::int64_t reps, bool single, const Shape& one) {
   return s;
 }
 
-double read_scalar(Device& device, const void* p, DType dtype) {
-  if (dtype == DType::f64) {
-    double x = 0;
-    device.to_host(&x, p, sizeof x);
-    return x;
-  }
+double scalar(const double& bits, DType dtype) {
+  if (dtype == DType::f64) return bits;
   float x = 0;
-  device.to_host(&x, p, sizeof x);
+  std::memcpy(&x, &bits, sizeof x);
   return x;
 }
-
-// Seed and step of the run and the seeds of sampled quantities, in memory of the device.
-class Clock {
- public:
-  Clock(Device& device, const Mode& mode, const std::vector<std::uint64_t>& seeds)
-      : device_(device), values_{mode.seed, mode.step} {
-    values_.insert(values_.end(), seeds.begin(), seeds.end());
-    if (device.is_host()) return;
-    buffer_ = Buffer(device, values_.size() * sizeof(std::uint64_t));
-    device.from_host(buffer_.data(), values_.data(), buffer_.bytes());
-  }
-  const void* data() const { return device_.is_host() ? values_.data() : buffer_.data(); }
-
- private:
-  Device& device_;
-  std::vector<std::uint64_t> values_;
-  Buffer buffer_;
-};
 
 }  // namespace
 
@@ -64,15 +44,38 @@ std::unique_ptr<Plan> Objective::Impl::make_plan(const Request& r) const {
   return std::make_unique<Plan>(std::move(e), device_);
 }
 
-void Objective::Impl::run(const Request& r, const Bindings& b) {
-  const std::lock_guard lock(mutex_);
+Plan& Objective::Impl::plan(const Request& r) {
   auto it = plans_.find(r);
   if (it == plans_.end()) {
     if (plans_.size() >= kMaxPlans) plans_.clear();
     it = plans_.emplace(r, make_plan(r)).first;
   }
-  for (const auto& [port, address] : b.ports) it->second->bind(port, address);
-  it->second->run();
+  return *it->second;
+}
+
+// On a device the clock and the loss have one place each, for all runs: a run whose arrays lie
+// where they lay before is then a recording.
+double Objective::Impl::run(const Request& r, const Bindings& b,
+                            const std::vector<std::uint64_t>& clock) {
+  const std::lock_guard lock(mutex_);
+  Plan& p = plan(r);
+  double loss = 0;
+  const void* clock_at = clock.data();
+  void* loss_at = &loss;
+  if (!device_.is_host()) {
+    const std::size_t bytes = clock.size() * sizeof(std::uint64_t);
+    if (mailbox_.bytes() < bytes + sizeof loss) mailbox_ = Buffer(device_, bytes + sizeof loss);
+    loss_at = mailbox_.data();
+    clock_at = static_cast<std::byte*>(loss_at) + sizeof loss;
+    if (p.uses(kPortClock)) device_.from_host(const_cast<void*>(clock_at), clock.data(), bytes);
+  }
+  for (const auto& [port, address] : b.ports) p.bind(port, address);
+  p.bind(kPortClock, clock_at);
+  p.bind(kPortLoss, loss_at);
+  p.run();
+  if (!p.uses(kPortLoss)) return 0;
+  if (!device_.is_host()) device_.to_host(&loss, loss_at, size_of(r.dtype));
+  return scalar(loss, r.dtype);
 }
 
 Objective::Objective(Graph graph, Device& device, DType dtype, Precision precision)
@@ -113,27 +116,18 @@ double Objective::evaluate(View w, const Batch& batch, const Outputs& out, const
     r.predict = true;
     b.add(kPortPredict, out.predict.data);
   }
-  std::vector<std::uint64_t> seeds;
+  std::vector<std::uint64_t> clock{mode.seed, mode.step};
   for (const DiagTarget& d : out.diag) {
     impl_->check_output("diag", d.out, flat, r.dtype);
     if (d.samples < 1) throw OptionError("samples", ">= 1", std::to_string(d.samples));
     const bool sampled = d.kind == Diag::ggn_mc || d.kind == Diag::hutchinson;
     b.add(kPortDiag + static_cast<int>(r.diag.size()), d.out.data);
     r.diag.push_back({d.kind, sampled ? d.samples : 1});
-    seeds.push_back(d.seed);
+    clock.push_back(d.seed);
   }
-  const Clock clock(device(), mode, seeds);
-  b.add(kPortClock, clock.data());
-  if (device().is_host()) {
-    double value = 0;
-    b.add(kPortLoss, &value);
-    impl_->run(r, b);
-    return read_scalar(device(), &value, r.dtype);
-  }
-  const Buffer value(device(), sizeof(double));
-  b.add(kPortLoss, value.data());
-  impl_->run(r, b);
-  return read_scalar(device(), value.data(), r.dtype);
+  const double loss = impl_->run(r, b, clock);
+  if (std::isnan(loss) && !device().is_host()) impl_->check_values(batch, r);
+  return loss;
 }
 
 void Objective::predict(View w, const Inputs& x, Target out, const Mode& mode) const {
@@ -142,10 +136,8 @@ void Objective::predict(View w, const Inputs& x, Target out, const Mode& mode) c
   impl_->check_output("out", out, stacked(r.batch, false, output_shape()), r.dtype);
   if (r.batch == 0) return;
   r.what = Request::What::predict;
-  const Clock clock(device(), mode, {});
-  b.add(kPortClock, clock.data());
   b.add(kPortOut, out.data);
-  impl_->run(r, b);
+  impl_->run(r, b, {mode.seed, mode.step});
 }
 
 void Objective::jvp(View w, const Inputs& x, View v, Target out, const Mode& mode) const {
@@ -158,11 +150,9 @@ void Objective::jvp(View w, const Inputs& x, View v, Target out, const Mode& mod
                       r.dtype);
   if (r.batch == 0) return;
   r.what = Request::What::jvp;
-  const Clock clock(device(), mode, {});
-  b.add(kPortClock, clock.data());
   b.add(kPortV, v.data);
   b.add(kPortOut, out.data);
-  impl_->run(r, b);
+  impl_->run(r, b, {mode.seed, mode.step});
 }
 
 void Objective::vjp(View w, const Inputs& x, View u, Target out, const Mode& mode) const {
@@ -173,11 +163,9 @@ void Objective::vjp(View w, const Inputs& x, View u, Target out, const Mode& mod
   r.reps = impl_->check_vectors("u", u, one, r.dtype);
   impl_->check_output("out", out, stacked(r.reps, u.shape == one, {num_params()}), r.dtype);
   r.what = Request::What::vjp;
-  const Clock clock(device(), mode, {});
-  b.add(kPortClock, clock.data());
   b.add(kPortV, u.data);
   b.add(kPortOut, out.data);
-  impl_->run(r, b);
+  impl_->run(r, b, {mode.seed, mode.step});
 }
 
 void Objective::product(Product kind, View w, const Batch& batch, View v, Target out,
@@ -192,11 +180,9 @@ void Objective::product(Product kind, View w, const Batch& batch, View v, Target
   r.what = Request::What::product;
   r.product = kind;
   if (kind == Product::fisher_mc) r.samples = samples;
-  const Clock clock(device(), mode, {seed});
-  b.add(kPortClock, clock.data());
   b.add(kPortV, v.data);
   b.add(kPortOut, out.data);
-  impl_->run(r, b);
+  impl_->run(r, b, {mode.seed, mode.step, seed});
 }
 
 }  // namespace hesscore

@@ -6,7 +6,10 @@
 namespace hesscore {
 
 Plan::Plan(Emit&& emit, Device& device)
-    : device_(device), args_(std::move(emit.args_)), phase_begin_(std::move(emit.phase_begin_)) {
+    : device_(device),
+      args_(std::move(emit.args_)),
+      phase_begin_(std::move(emit.phase_begin_)),
+      recordings_(device) {
   std::int64_t total = 0;
   const auto offsets = pack_arena(emit.slots_, phase_begin_.size(), &total);
   if (total > 0) arena_ = Buffer(device, static_cast<std::size_t>(total));
@@ -59,9 +62,20 @@ void Plan::bind(int port, const void* address) {
 
 void Plan::run_phase(std::size_t phase) { run_steps(phase_begin_[phase], phase_begin_[phase + 1]); }
 
+bool Plan::uses(int port) const {
+  return std::any_of(bindings_.begin(), bindings_.end(),
+                     [&](const Binding& b) { return b.port == port && !b.pointers.empty(); });
+}
+
 void Plan::run_steps(std::size_t begin, std::size_t end) {
-  void* const stream = device_.stream();
-  for (std::size_t i = begin; i < end; ++i) steps_[i].first(stream, steps_[i].second);
+  const auto work = [&] {
+    void* const stream = device_.stream();
+    for (std::size_t i = begin; i < end; ++i) steps_[i].first(stream, steps_[i].second);
+  };
+  if (device_.is_host()) return work();
+  Recordings::Key key{steps_.data() + begin, steps_.data() + end};
+  for (const Binding& b : bindings_) key.push_back(b.address);
+  recordings_.run(key, work);
 }
 
 }  // namespace hesscore

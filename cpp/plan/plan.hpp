@@ -1,5 +1,5 @@
 // Plan: emitted steps with one arena. Binding stores addresses; running is a flat loop without
-// allocation, look-up or shape check.
+// allocation, look-up or shape check, or one launch where the device can record.
 #pragma once
 
 #include <utility>
@@ -7,6 +7,7 @@
 
 #include "hesscore/device.hpp"
 #include "ops/emit.hpp"
+#include "plan/recordings.hpp"
 
 namespace hesscore {
 
@@ -16,6 +17,7 @@ class Plan {
   Plan(const Plan&) = delete;
 
   void bind(int port, const void* address);  // ports that the plan does not use are ignored
+  bool uses(int port) const;
   void run() { run_steps(0, steps_.size()); }
   void run_phase(std::size_t phase);
   std::int64_t arena_bytes() const { return static_cast<std::int64_t>(arena_.bytes()); }
@@ -40,6 +42,7 @@ class Plan {
   std::vector<std::pair<AnyKernel, const void*>> steps_;
   std::vector<std::size_t> phase_begin_;
   std::vector<Binding> bindings_;
+  Recordings recordings_;
 };
 
 // Offsets in bytes of all temporaries and constants in one arena, and its size: slots that are

@@ -1,0 +1,33 @@
+// Recordings: work that is called again and again on the same addresses becomes one launch.
+#pragma once
+
+#include <list>
+#include <vector>
+
+#include "hesscore/device.hpp"
+
+namespace hesscore {
+
+class Recordings {
+ public:
+  explicit Recordings(Device& device) : device_(device) {}
+
+  // Runs `work`, which makes the same calls whenever `key` is the same. The first time the calls
+  // are made one by one, which also warms up what they need; from the second time on they are a
+  // recording. Devices without recordings, and work inside another recording, run call by call.
+  using Key = std::vector<const void*>;
+  void run(const Key& key, const std::function<void()>& work);
+
+ private:
+  struct Entry {
+    Key key;
+    std::unique_ptr<Recording> recording;
+    bool refused = false;
+  };
+  static constexpr std::size_t kMost = 8;
+
+  Device& device_;
+  std::list<Entry> entries_;  // the latest first
+};
+
+}  // namespace hesscore
