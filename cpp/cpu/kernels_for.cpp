@@ -21,6 +21,7 @@ struct Variant {
       name::register_maps(table);                                                \
       name::register_losses(table);                                              \
       name::register_vectors(table);                                             \
+      name::register_cg(table);                                                  \
       name::register_plumbing(table);                                            \
     }                                                                            \
   }
