@@ -1,6 +1,7 @@
 // Everything: `#include <hesscore/hesscore.hpp>`.
 #pragma once
 
+#include "hesscore/checks.hpp"
 #include "hesscore/core.hpp"
 #include "hesscore/curvature.hpp"
 #include "hesscore/device.hpp"
