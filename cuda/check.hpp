@@ -13,8 +13,12 @@ inline std::string describe(cudaError_t error) {
   return std::string(cudaGetErrorName(error)) + ": " + cudaGetErrorString(error);
 }
 
-inline void check(cudaError_t error) {
-  if (error != cudaSuccess) throw DeviceError("CUDA failed with " + describe(error));
+// Throws DeviceError. Some errors end all work of the process on the GPU: the first of them, and
+// the operation that met it, is what every later failure tells.
+[[noreturn]] void fail(cudaError_t error, const char* operation);
+
+inline void check(cudaError_t error, const char* operation = "launching a kernel") {
+  if (error != cudaSuccess) fail(error, operation);
 }
 
 }  // namespace hesscore::cuda

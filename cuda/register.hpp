@@ -16,4 +16,6 @@ void register_cg(KernelTable& table);
 void register_products(KernelTable& table, Precision precision);
 void register_solver(KernelTable& table);  // cholesky, cholesky_solve, symmetric_eigen
 
+void register_all(KernelTable& table, Precision precision);
+
 }  // namespace hesscore::cuda

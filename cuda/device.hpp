@@ -1,0 +1,70 @@
+// One GPU as a Device.
+#pragma once
+
+#include <mutex>
+
+#include "backend/kernel_table.hpp"
+#include "context.hpp"
+#include "handles.hpp"
+#include "hesscore/device.hpp"
+#include "memory.hpp"
+
+namespace hesscore::cuda {
+
+// Throws DeviceError in a child of the process that called it first: CUDA does not survive a fork.
+void check_process();
+
+class CudaDevice final : public Device {
+ public:
+  explicit CudaDevice(int index);
+
+  std::string name() const override { return "cuda:" + std::to_string(context_.device); }
+  std::string description() const override;
+  const KernelTable& kernels(Precision precision) const override;
+  bool is_host() const override { return false; }
+
+  void* allocate(std::size_t bytes) override;
+  void free(void* p) noexcept override;
+  void set_allocator(Memory::Allocate allocate, Memory::Free free) override;
+
+  void copy(void* to, const void* from, std::size_t bytes) override;
+  void from_host(void* to, const void* from, std::size_t bytes) override;
+  void to_host(void* to, const void* from, std::size_t bytes) override;
+
+  void* stream() const override;
+  void synchronize() override;
+  void* use_stream(void* stream) override;
+  void lock() override;
+  void unlock() override { mutex_.unlock(); }
+
+  std::unique_ptr<Recording> record(const std::function<void()>& work) override;
+  std::unique_ptr<Recording> record_loop(const std::function<void()>& work, const void* go_on,
+                                         std::int64_t limit) override;
+  bool recording() const override { return context_.recording; }
+
+  void clear_alarm() override;
+  bool alarm() override;
+
+  void* allocate_host(std::size_t bytes) override;
+  void free_host(void* p) noexcept override;
+  void upload(void* to, const void* from, std::size_t bytes) override;
+  void wait_uploads() override;
+
+ private:
+  void enter() const;
+  void enter_outside_recordings(const char* operation) const;
+  void order(cudaStream_t first, cudaStream_t then);  // work on `then` waits for that on `first`
+
+  Context context_;
+  Memory memory_;
+  // Ours is ordered with the default stream of the process and, unlike that one, has a name.
+  Stream own_, recorder_, uploads_;
+  void* given_ = nullptr;           // by use_stream
+  cudaStream_t current_ = nullptr;  // where work goes when none is recorded
+  Event order_, used_, arrived_[2];
+  int* alarm_seen_ = nullptr;  // on the host
+  std::recursive_mutex mutex_;
+  KernelTable fp32_, tf32_;
+};
+
+}  // namespace hesscore::cuda
