@@ -34,27 +34,36 @@ endif()
 
 if(CMAKE_CUDA_COMPILER)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)  # Ampere, Hopper, and what comes after them
-    set(CMAKE_CUDA_ARCHITECTURES 80-real 90 CACHE STRING "CUDA architectures")
+    set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 90-virtual CACHE STRING "CUDA architectures")
   endif()
   enable_language(CUDA)
   find_package(CUDAToolkit 13.0)
 endif()
-if(NOT CUDAToolkit_FOUND)
+# cuSOLVER is opened when it is first needed: of it, only the headers count here.
+if(NOT CUDAToolkit_FOUND OR NOT TARGET CUDA::cublasLt OR NOT TARGET CUDA::cusolver)
+  set(_wanted "CUDA 13 with cuBLAS and cuSOLVER")
   if(HESSCORE_CUDA STREQUAL "ON")
-    message(FATAL_ERROR "HESSCORE_CUDA=ON, but there is no CUDA toolkit 13.x. Install one, or the "
-      "packages: pip install 'cuda-toolkit[nvcc,cccl,cudart]==13.0.3'")
+    message(FATAL_ERROR "HESSCORE_CUDA=ON, but there is no ${_wanted}. Install a toolkit, or the "
+      "packages: pip install 'cuda-toolkit[nvcc,cccl,cudart,cublas,cusolver,cusparse,nvjitlink]==13.0.3'")
   endif()
-  message(STATUS "hesscore: CUDA plugin: no toolkit, not built")
+  message(STATUS "hesscore: CUDA plugin: not built, there is no ${_wanted}")
   return()
 endif()
 message(STATUS "hesscore: CUDA plugin: with CUDA ${CUDAToolkit_VERSION}")
 
-file(GLOB _sources CONFIGURE_DEPENDS cuda/*.cu cuda/*.cpp)
+file(GLOB _sources CONFIGURE_DEPENDS cuda/*.cu cuda/*.cpp cuda/product/*.cu cuda/product/*.cpp)
 add_library(hesscore_cuda MODULE ${_sources})
+target_include_directories(hesscore_cuda PRIVATE cuda)
 target_link_libraries(hesscore_cuda PRIVATE
-  hesscore hesscore_headers hesscore_flags CUDA::cudart_static)
+  hesscore hesscore_headers hesscore_flags CUDA::cudart_static CUDA::cublasLt ${CMAKE_DL_LIBS})
 target_compile_options(hesscore_cuda PRIVATE
   $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra $<$<BOOL:${HESSCORE_WERROR}>:-Werror=all-warnings>>)
 set_target_properties(hesscore_cuda PROPERTIES
   CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static
   CUDA_VISIBILITY_PRESET hidden)
+
+# In a wheel the libraries are neighbours; an editable install lies outside site-packages.
+set(HESSCORE_CUDA_RPATH "$ORIGIN" "$ORIGIN/../nvidia/cu13/lib")
+if(NOT SKBUILD OR SKBUILD_STATE STREQUAL "editable")
+  list(APPEND HESSCORE_CUDA_RPATH "${CUDAToolkit_LIBRARY_DIR}")
+endif()

@@ -25,8 +25,7 @@ set_target_properties(hesscore PROPERTIES
 install(TARGETS hesscore EXPORT hesscoreTargets
         LIBRARY DESTINATION ${_lib} COMPONENT ${_component} ${_namelink})
 if(TARGET hesscore_cuda)
-  set_target_properties(hesscore_cuda PROPERTIES
-    INSTALL_RPATH "$ORIGIN;$ORIGIN/../nvidia/cu13/lib")
+  set_target_properties(hesscore_cuda PROPERTIES INSTALL_RPATH "${HESSCORE_CUDA_RPATH}")
   install(TARGETS hesscore_cuda LIBRARY DESTINATION ${_lib} COMPONENT ${_component})
 endif()
 install(DIRECTORY cpp/include/hesscore DESTINATION ${_include} COMPONENT ${_component})
