@@ -1,0 +1,148 @@
+"""Gathers the logs of gpu_check.sh into one JSON file, and prints the table and the targets."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+SMALL, WIDE = ("784-128-10", 128), ("784-1024-1024-10", 4096)
+ROWS = [
+    "adam step",
+    "adahesscale step",
+    "gradient call",
+    "hesscale call",
+    "ggn_mc call",
+    "ggnvp",
+    "hvp",
+    "50 CG iterations on the GGN",
+]
+SIDES = ["hesscore", "torch eager", "torch compiled", "jax"]
+
+
+def read(log: Path) -> list[dict]:
+    """The JSON objects among the lines of a log."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def run(*command: str) -> str:
+    try:
+        return subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL).strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def versions() -> dict[str, str]:
+    found = {"nvcc": run("nvcc", "--version").rpartition("release ")[2].partition(",")[0]}
+    for package in ("torch", "jax", "cupy-cuda13x", "numpy"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+class Table:
+    """Microseconds by (side, net, batch, precision, row)."""
+
+    def __init__(self, rows: list[dict]) -> None:
+        self.us = {
+            (r["side"], r["net"], r["batch"], r["precision"], r["row"]): r["us"]
+            for r in rows
+            if "us" in r
+        }
+
+    def get(self, side: str, case: tuple[str, int], precision: str, row: str) -> float | None:
+        return self.us.get((side, *case, precision, row))
+
+    def best(self, sides: list[str], *where) -> float | None:
+        times = [t for side in sides if (t := self.get(side, *where)) is not None]
+        return min(times, default=None)
+
+    def print(self) -> None:
+        cases = sorted({(net, batch) for _, net, batch, _, _ in self.us})
+        for case in cases:
+            for precision in ("fp32", "tf32"):
+                print(f"\n{case[0]}, N = {case[1]}, {precision}; microseconds\n")
+                print("| |" + "".join(f" {side} |" for side in SIDES))
+                print("|---|" + "---|" * len(SIDES))
+                for row in ROWS:
+                    times = [self.get(side, case, precision, row) for side in SIDES]
+                    cells = "".join(f" {t:.1f} |" if t else " |" for t in times)
+                    print(f"| {row} |{cells}")
+
+
+def ratio(above: float | None, below: float | None) -> float | None:
+    return above / below if above and below else None
+
+
+def targets(table: Table, extra: dict[str, float]) -> list[dict]:
+    """What was set out to be reached, what was, and whether it is enough."""
+    step, base, cg = "adahesscale step", "adam step", "50 CG iterations on the GGN"
+    compiled = ["torch compiled", "jax"]
+
+    def own(case, precision):
+        return table.get("hesscore", case, precision, step)
+
+    found = []
+    for p in ("fp32", "tf32"):
+        found += [
+            (f"HesScale step / own gradient step, small, {p}", "<=", 1.1,
+             ratio(own(SMALL, p), table.get("hesscore", SMALL, p, base))),
+            (f"HesScale step / own gradient step, wide, {p}", "<=", 1.67,
+             ratio(own(WIDE, p), table.get("hesscore", WIDE, p, base))),
+            (f"eager / HesScale step, small, {p}", ">=", 20,
+             ratio(table.get("torch eager", SMALL, p, step), own(SMALL, p))),
+            (f"best compiled / HesScale step, small, {p}", ">=", 2,
+             ratio(table.best(compiled, SMALL, p, step), own(SMALL, p))),
+            (f"best compiled / HesScale step, wide, {p}", ">=", 1.2,
+             ratio(table.best(compiled, WIDE, p, step), own(WIDE, p))),
+            (f"JAX / 50 CG iterations, small, {p}", ">=", 3,
+             ratio(table.get("jax", SMALL, p, cg), table.get("hesscore", SMALL, p, cg))),
+        ]  # fmt: skip
+    found.append(("update / copy bandwidth", ">=", 0.8,
+                  ratio(extra.get("update bandwidth"), extra.get("copy bandwidth"))))  # fmt: skip
+    return [
+        {
+            "target": name,
+            "bound": f"{sign} {bound}",
+            "found": value and round(value, 3),
+            "met": value is not None and (value <= bound if sign == "<=" else value >= bound),
+        }
+        for name, sign, bound, value in found
+    ]
+
+
+def main() -> None:
+    logs, results, failed = Path(sys.argv[1]), Path(sys.argv[2]), [f for f in sys.argv[3:] if f]
+    rows = [line for side in ("hesscore", "jax", "torch") for line in read(logs / f"{side}.log")]
+    table = Table(rows)
+    table.print()
+    extra = {r["row"]: r["gb_per_s"] for r in rows if "gb_per_s" in r}
+    verdicts = targets(table, extra)
+    print()
+    for v in verdicts:
+        word = "not measured" if v["found"] is None else ("met" if v["met"] else "MISSED")
+        print(f"{v['target']:55} {v['bound']:>8} {v['found'] or '':>8} {word}")
+    device, _, rest = (logs / "device.txt").read_text().strip().partition(", ")
+    about = {
+        "device": device,
+        "driver": rest.partition(", ")[0],
+        "versions": versions(),
+        "commit": run("git", "rev-parse", "--short", "HEAD"),
+        "failed": failed,
+        "probes": read(logs / "probes.log"),
+        "targets": verdicts,
+        "rows": rows,
+    }
+    target = results / f"gpu-{datetime.date.today()}.json"
+    target.write_text(json.dumps(about, indent=1) + "\n")
+    print(f"\nwritten to {target}")
+
+
+if __name__ == "__main__":
+    main()
