@@ -27,6 +27,7 @@ class Softmax {
         team_(team),
         present_(q == position),
         logits_(all.z + base, all.spec.positions, team) {
+    const T k = all.weight(q);
     if (!all.spec.soft) read_label();
     const T sum = team.sum(logits_.normalise(top_));
     log_sum = math::log(sum);
@@ -34,7 +35,7 @@ class Softmax {
     omega = T(0);
     each([&](std::int64_t c, T, T) { omega += target(c); });
     omega = team.sum(omega);
-    weight = omega == 0 ? T(0) : all.weight(q);
+    weight = omega == 0 ? T(0) : k;
   }
 
   __device__ std::int64_t index(std::int64_t c) const { return base + c * data.spec.positions; }

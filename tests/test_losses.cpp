@@ -19,10 +19,9 @@ struct Problem {
   const KernelTable& table;
   LossSpec spec;
   std::int64_t size;  // of z
-  Guarded<T> z, values, sample_weight, class_weight;
-  std::vector<std::int64_t> labels;
+  Guarded<T> z, values, sample_weight, class_weight, scale;
+  Guarded<std::int64_t> labels;
   bool weighted;
-  T scale = 0;
 
   Problem(const KernelTable& t, const LossSpec& s, bool with_weights)
       : table(t),
@@ -32,22 +31,30 @@ struct Problem {
         values(size, 2),
         sample_weight(s.samples, 3),
         class_weight(s.weights, 4),
+        scale(1, 5),
+        labels(s.samples * s.positions, 6),
         weighted(with_weights) {
     for (std::int64_t i = 0; i < s.samples; ++i) sample_weight[i] = T((i * 5) % 4) / 2;  // one is 0
     for (std::int64_t i = 0; i < s.weights; ++i)
       class_weight[i] = std::fabs(class_weight[i]) + T(0.2);
-    for (std::int64_t i = 0; i < s.samples * s.positions; ++i) {
-      labels.push_back(s.has_ignore && i % 5 == 1 ? s.ignore_index : (i * 7) % s.classes);
+    for (std::int64_t i = 0; i < labels.size(); ++i) {
+      labels[i] = s.has_ignore && i % 5 == 1 ? s.ignore_index : (i * 7) % s.classes;
     }
     const bool probability = s.kind == LossKind::bce_with_logits || s.soft;
     for (std::int64_t i = 0; i < size; ++i) {
       if (probability || s.kind == LossKind::poisson_nll) values[i] = std::fabs(values[i]) / 2;
     }
-    table.get<kernels::LossScale>(kDType<T>)(nullptr, {y(), sw(), cw(), Out(&scale), spec});
+    find_scale();
   }
 
+  template <class Key>
+  void call(const typename Key::Args& args) {
+    table.get<Key>(kDType<T>)(nullptr, args);
+  }
+  void find_scale() { call<kernels::LossScale>({y(), sw(), cw(), scale.out(), spec}); }
+
   bool uses_labels() const { return spec.kind == LossKind::cross_entropy && !spec.soft; }
-  In y() { return uses_labels() ? In(labels.data()) : values.in(); }
+  In y() { return uses_labels() ? labels.in() : values.in(); }
   In sw() { return weighted ? sample_weight.in() : In(); }
   In cw() { return spec.weights > 0 ? class_weight.in() : In(); }
 
@@ -55,7 +62,7 @@ struct Problem {
   double sample(std::int64_t n) const { return weighted ? double(sample_weight[n]) : 1.0; }
   double in_mean(std::int64_t n, std::int64_t d) const {
     if (!uses_labels()) return sample(n);
-    const std::int64_t c = labels[static_cast<std::size_t>(n * spec.positions + d)];
+    const std::int64_t c = labels[n * spec.positions + d];
     if (spec.has_ignore && c == spec.ignore_index) return 0;
     return sample(n) * (spec.weights > 0 ? double(class_weight[c]) : 1.0);
   }
@@ -96,8 +103,7 @@ struct Problem {
     if (in_mean(n, d) == 0 && sample(n) != 0) return 0;
     for (std::int64_t c = 0; c < C; ++c) {
       const double w = spec.weights > 0 ? double(class_weight[c]) : 1.0;
-      const double share = spec.soft ? double(values[(n * C + c) * D + d])
-                                     : labels[static_cast<std::size_t>(q)] == c;
+      const double share = spec.soft ? double(values[(n * C + c) * D + d]) : labels[q] == c;
       const double target = (1 - spec.label_smoothing) * share + spec.label_smoothing / double(C);
       loss -= w * target * std::log(std::exp(logit(c)) / sum);
     }
@@ -121,20 +127,18 @@ struct Problem {
   }
 
   void seed(Out loss, Out g, Out h, Out b, Out f) {
-    table.get<kernels::LossSeed>(kDType<T>)(
-        nullptr, {z.in(), y(), sw(), cw(), In(&scale), loss, g, h, b, f, spec});
+    call<kernels::LossSeed>({z.in(), y(), sw(), cw(), scale.in(), loss, g, h, b, f, spec});
   }
   void hessian(In dz, Out dg, std::int64_t reps) {
-    table.get<kernels::LossHessian>(kDType<T>)(
-        nullptr, {z.in(), y(), sw(), cw(), In(&scale), dz, dg, reps, spec});
+    call<kernels::LossHessian>({z.in(), y(), sw(), cw(), scale.in(), dz, dg, reps, spec});
   }
   void columns(Out out, std::int64_t first, std::int64_t count) {
-    table.get<kernels::LossColumns>(kDType<T>)(
-        nullptr, {z.in(), y(), sw(), cw(), In(&scale), out, first, count, spec});
+    call<kernels::LossColumns>({z.in(), y(), sw(), cw(), scale.in(), out, first, count, spec});
   }
-  void samples(Out out, std::int64_t count, std::uint64_t seed) {
-    table.get<kernels::LossSample>(kDType<T>)(
-        nullptr, {z.in(), y(), sw(), cw(), In(&scale), In(&seed), out, count, spec});
+  void samples(Out out, std::int64_t count, std::int64_t seed) {
+    Guarded<std::int64_t> clock(1, 0);
+    clock[0] = seed;
+    call<kernels::LossSample>({z.in(), y(), sw(), cw(), scale.in(), clock.in(), out, count, spec});
   }
 };
 
@@ -168,6 +172,25 @@ std::vector<LossSpec> all_losses() {
   return specs;
 }
 
+// Cross-entropy in shapes that a device may share out in different ways.
+std::vector<LossSpec> softmax_shapes() {
+  std::vector<LossSpec> specs;
+  for (const std::int64_t classes : {1, 2, 10, 31, 32, 33, 100, 257, 1000, 1025}) {
+    for (const std::int64_t positions : {1, 3, 37}) {
+      LossSpec s{.kind = LossKind::cross_entropy, .classes = classes, .positions = positions};
+      s.samples = classes * positions > 3000 ? 1 : (positions == 1 ? 70 : 5);
+      const std::size_t option = specs.size() % 5;
+      s.mean = option == 2;
+      s.label_smoothing = option == 1 || option == 4 ? 0.1 : 0;
+      s.weights = option >= 2 ? classes : 0;
+      s.has_ignore = option == 2;
+      s.soft = option == 4;
+      specs.push_back(s);
+    }
+  }
+  return specs;
+}
+
 // body(problem) for every loss, with and without sample weights, on every table
 template <class F>
 void for_problems(F body) {
@@ -187,6 +210,22 @@ void for_problems(F body) {
   });
 }
 
+// As far apart as rounding explains, in units of the largest value.
+template <class T, class R>
+void expect_near(const char* what, const Guarded<T>& y, const Guarded<R>& reference,
+                 double tolerance) {
+  double largest = 0;
+  for (std::int64_t i = 0; i < y.size(); ++i) {
+    largest = std::fmax(largest, std::fabs(double(reference[i])));
+  }
+  for (std::int64_t i = 0; i < y.size(); ++i) {
+    if (std::fabs(double(y[i]) - double(reference[i])) <= tolerance * largest) continue;
+    check::fail(what, static_cast<int>(i),
+                std::to_string(double(y[i])) + " instead of " + std::to_string(reference[i]));
+    return;
+  }
+}
+
 template <class T>
 inline constexpr double kTolerance = sizeof(T) == 4 ? 3e-6 : 1e-8;
 
@@ -195,13 +234,13 @@ inline constexpr double kTolerance = sizeof(T) == 4 ? 3e-6 : 1e-8;
 TEST("value and gradient") {
   for_problems([](auto& p, auto zero) {
     using T = decltype(zero);
-    CHECK_CLOSE(p.scale, p.expected_scale(), 1e-6);
-    T loss = 1;
-    Guarded<T> g(p.size, 6);
+    CHECK_CLOSE(p.scale[0], p.expected_scale(), 1e-6);
+    Guarded<T> loss(1, 5), g(p.size, 6);
+    loss[0] = 1;
     const Guarded<T> g0(g);
-    p.seed(Out(&loss, true), g.out(true), Out(), Out(), Out());
+    p.seed(loss.out(true), g.out(true), Out(), Out(), Out());
     std::vector<double> at = p.logits();
-    CHECK_CLOSE(loss, 1 + p.value(at), kTolerance<T>);
+    CHECK_CLOSE(loss[0], 1 + p.value(at), kTolerance<T>);
     expect("gradient", g, g0, true, kTolerance<T>, [&](std::int64_t i) {
       const std::int64_t d = i % p.spec.positions, n = i / p.spec.positions / p.spec.classes;
       double& x = at[static_cast<std::size_t>(i)];
@@ -277,18 +316,18 @@ TEST("BL89's diagonal and the rows of the empirical Fisher") {
     expect("bl89", b, b, false, kTolerance<T>, [&](std::int64_t i) {
       if (p.spec.kind != LossKind::cross_entropy) return double(h[i]);
       const std::int64_t n = i / (C * D), c = i / D % C, d = i % D;
-      const std::int64_t label = p.labels[static_cast<std::size_t>(n * D + d)];
+      const std::int64_t label = p.labels[n * D + d];
       if (p.uses_labels() && p.spec.has_ignore && label == p.spec.ignore_index) return 0.0;
       double sum = 0;
       for (std::int64_t k = 0; k < C; ++k) sum += std::exp(double(p.z[(n * C + k) * D + d]));
       const double q = std::exp(double(p.z[i])) / sum, e = p.spec.label_smoothing;
       const double share = p.spec.soft ? double(p.values[i]) : label == c;
       const double w = p.spec.weights > 0 ? double(p.class_weight[c]) : 1.0;
-      return p.scale * p.sample(n) * w * ((1 - e) * share + e / double(C)) * q * (1 - q);
+      return p.scale[0] * p.sample(n) * w * ((1 - e) * share + e / double(C)) * q * (1 - q);
     });
     expect("fisher", f, f0, true, kTolerance<T>, [&](std::int64_t i) {
       const double s = p.sample(i / (C * D));
-      const double weight = p.spec.mean ? s * p.scale * double(D) : s;
+      const double weight = p.spec.mean ? s * p.scale[0] * double(D) : s;
       return weight == 0 ? 0.0 : double(g[i]) / std::sqrt(weight);
     });
   });
@@ -325,11 +364,10 @@ TEST("extreme logits give finite losses and curvatures") {
     Problem<T> p(table, spec, false);
     const double logits[] = {1e4, 0, -1e4, -1e4, -1e4, -1e4, 1e4, 1e4, 1e4, -1e4, 1e4, 0};
     for (std::int64_t i = 0; i < 12; ++i) p.z[i] = T(logits[i]);
-    for (std::size_t n = 0; n < 4; ++n) p.labels[n] = n == 3 ? 0 : 2;
-    Guarded<T> g(12, 5), h(12, 6), b(12, 7);
-    T loss = 0;
-    p.seed(Out(&loss), g.out(), h.out(), b.out(), Out());
-    CHECK_CLOSE(loss, (2e4 + 2 * std::log(3.0) + 2e4) / 4, 1e-6);
+    for (std::int64_t n = 0; n < 4; ++n) p.labels[n] = n == 3 ? 0 : 2;
+    Guarded<T> loss(1, 4), g(12, 5), h(12, 6), b(12, 7);
+    p.seed(loss.out(), g.out(), h.out(), b.out(), Out());
+    CHECK_CLOSE(loss[0], (2e4 + 2 * std::log(3.0) + 2e4) / 4, 1e-6);
     CHECK(g[0] == T(0.25) && g[2] == T(-0.25) && h[0] == 0 && b[2] == 0);
     CHECK_CLOSE(h[3], 0.25 * 2 / 9, 1e-6);
   });
@@ -339,19 +377,80 @@ TEST("a label that is no class shows as NaN, an empty batch as zero") {
   check::for_tables([](const KernelTable& table, auto zero) {
     using T = decltype(zero);
     LossSpec spec{.kind = LossKind::cross_entropy, .samples = 3, .classes = 4, .has_ignore = true};
-    T loss = 0;
-    Guarded<T> g(12, 5);
-    {
-      Problem<T> p(table, spec, false);
-      p.labels = {0, 4, 1};
-      p.seed(Out(&loss), g.out(), Out(), Out(), Out());
-      CHECK(std::isnan(loss) && std::isnan(g[4]) && !std::isnan(g[0]) && !std::isnan(g[8]));
-    }
+    Guarded<T> loss(1, 4), g(12, 5);
     Problem<T> p(table, spec, false);
-    p.labels = {-100, -100, -100};
-    table.get<kernels::LossScale>(kDType<T>)(nullptr, {p.y(), In(), In(), Out(&p.scale), spec});
-    p.seed(Out(&loss), g.out(), Out(), Out(), Out());
-    CHECK(p.scale == 0 && loss == 0);
+    p.labels[0] = 0, p.labels[1] = 4, p.labels[2] = 1;
+    p.seed(loss.out(), g.out(), Out(), Out(), Out());
+    CHECK(std::isnan(loss[0]) && std::isnan(g[4]) && !std::isnan(g[0]) && !std::isnan(g[8]));
+
+    for (std::int64_t n = 0; n < 3; ++n) p.labels[n] = -100;
+    p.find_scale();
+    p.seed(loss.out(), g.out(), Out(), Out(), Out());
+    CHECK(p.scale[0] == 0 && loss[0] == 0);
     for (std::int64_t i = 0; i < 12; ++i) CHECK(g[i] == 0);
+  });
+}
+
+TEST("every shape of rows agrees with the plain kernels in float64") {
+  const KernelTable plain = cpu::make_kernel_table(cpu::supported_isas().front());
+  check::for_tables([&](const KernelTable& table, auto zero) {
+    using T = decltype(zero);
+    for (const LossSpec& spec : softmax_shapes()) {
+      const int before = check::failures;
+      const std::int64_t reps = 2;
+      Problem<T> p(table, spec, spec.weights > 0);
+      Problem<double> q(plain, spec, spec.weights > 0);
+      for (std::int64_t i = 0; i < p.size; ++i) q.z[i] = p.z[i], q.values[i] = p.values[i];
+      const auto run = [&](auto& problem) {
+        using R = std::remove_reference_t<decltype(problem.z[0])>;
+        const std::int64_t n = problem.size;
+        std::vector<Guarded<R>> out;
+        for (const std::int64_t size : {std::int64_t{1}, n, n, n, n, reps * n, reps * n}) {
+          out.emplace_back(size, 6);
+        }
+        Guarded<R> dz(reps * n, 7);
+        problem.seed(out[0].out(), out[1].out(), out[2].out(), out[3].out(), out[4].out());
+        problem.hessian(dz.in(), out[5].out(true), reps);
+        const std::int64_t columns = spec.classes * spec.positions;
+        problem.columns(out[6].out(), (columns - 1) / 2, columns > 1 ? reps : 1);
+        return out;
+      };
+      const auto found = run(p);
+      const auto expected = run(q);
+      const char* names[] = {"loss",   "gradient", "diagonal", "bl89",
+                             "fisher", "product",  "columns"};
+      for (std::size_t i = 0; i < found.size(); ++i) {
+        expect_near(names[i], found[i], expected[i], 5 * check::kTolerance<T>);
+      }
+      if (check::failures == before) continue;
+      std::printf("  (C = %d, D = %d)\n", int(spec.classes), int(spec.positions));
+    }
+  });
+}
+
+TEST("every table draws the same samples") {
+  const KernelTable plain = cpu::make_kernel_table(cpu::supported_isas().front());
+  check::for_tables([&](const KernelTable& table, auto zero) {
+    using T = decltype(zero);
+    std::vector<LossSpec> specs = all_losses();
+    for (const LossSpec& spec : softmax_shapes()) specs.push_back(spec);
+    for (const LossSpec& spec : specs) {
+      Problem<T> p(table, spec, true), q(plain, spec, true);
+      const std::int64_t samples = 7, depth = spec.positions, row = spec.classes * depth;
+      Guarded<T> found(samples * p.size, 5), expected(samples * p.size, 6);
+      p.samples(found.out(), samples, 42);
+      q.samples(expected.out(), samples, 42);
+      // rounding may move a draw of float32 across the border of two classes
+      std::int64_t different = 0;
+      for (std::int64_t at = 0; at < found.size();
+           at += at % depth + 1 < depth ? 1 : row - depth + 1) {
+        bool same = true;
+        for (std::int64_t i = at; i < at + row; i += depth) {
+          same = same && check::close(found[i], expected[i], 2 * check::kTolerance<T>);
+        }
+        different += !same;
+      }
+      CHECK(different <= (sizeof(T) == 4 ? 1 : 0));
+    }
   });
 }
