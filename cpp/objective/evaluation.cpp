@@ -38,6 +38,18 @@ bool Evaluation::wants(Diag kind) const {
                      [&](const DiagRequest& d) { return d.kind == kind; });
 }
 
+Out Evaluation::watched(Operand to) const {
+  Out out(to);
+  out.watch = r_.watched;
+  return out;
+}
+
+ParameterSink Evaluation::sink_at(Operand to) const {
+  ParameterSink sink(graph_, to);
+  if (r_.watched) sink.watch();
+  return sink;
+}
+
 void Evaluation::emit() {
   if (r_.predict) {
     e_.call<kernels::Copy>(
@@ -49,13 +61,13 @@ void Evaluation::emit() {
   h_ = seed(wants(Diag::hesscale) || wants(Diag::hesscale_gn));
   b_ = seed(wants(Diag::bl89));
   f_ = seed(wants(Diag::empirical_fisher));
-  loss_.seed({e_.external(kPortLoss), g_, h_, b_, f_});
+  loss_.seed({watched(e_.external(kPortLoss)), g_, h_, b_, f_});
   backward();
 }
 
 void Evaluation::backward() {
   ParameterSink gradient;
-  if (r_.grad) gradient = ParameterSink(graph_, e_.external(kPortGrad));
+  if (r_.grad) gradient = sink_at(e_.external(kPortGrad));
   ParameterSink* const sink = r_.grad ? &gradient : nullptr;
   NodeArrays g;
   if (h_ || b_) {
@@ -122,8 +134,9 @@ void Evaluation::hutchinson(std::size_t i, const NodeArrays& g) {
     const NodeArrays d = sweep_.jvp(v, count, p);
     ParameterSink sink(graph_, hv, p);
     sweep_.vjp_dot(d, g, loss_.hessian(sweep_.at_output(d), count), count, p, v, sink);
-    e_.call<kernels::MultiplySum>(
-        {v, hv, Out(diag_port(i), first > 0), p, count, 1.0 / static_cast<double>(samples)});
+    Out diagonal = watched(diag_port(i));
+    diagonal.accumulate = first > 0;
+    e_.call<kernels::MultiplySum>({v, hv, diagonal, p, count, 1.0 / static_cast<double>(samples)});
   }
 }
 

@@ -17,7 +17,9 @@ class Evaluation {
   void squared_columns(std::size_t i);
   void hutchinson(std::size_t i, const NodeArrays& g);
 
-  ParameterSink diag_sink(std::size_t i) { return {graph_, diag_port(i)}; }
+  Out watched(Operand to) const;
+  ParameterSink sink_at(Operand to) const;
+  ParameterSink diag_sink(std::size_t i) { return sink_at(diag_port(i)); }
   Operand diag_port(std::size_t i) { return e_.external(kPortDiag + static_cast<int>(i)); }
   Operand clock_seed(std::size_t i) {
     return e_.external(kPortClock).at(kClockSeeds + static_cast<std::int64_t>(i));

@@ -22,6 +22,7 @@ struct Request {
 
   bool grad = false, predict = false;  // evaluate
   std::vector<DiagRequest> diag;
+  bool watched = false;  // do results that are not moderate raise the device's alarm?
 
   Product product = Product::hessian;
   std::int64_t reps = 1;  // stacked vectors

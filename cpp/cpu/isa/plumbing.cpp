@@ -1,4 +1,6 @@
 // Copies, products and sums of arrays, random signs and masks.
+#include <cstring>
+
 #include "cpu/isa/column_sum.hpp"
 #include "math/rng.hpp"
 
@@ -123,6 +125,18 @@ void rademacher(void*, const kernels::Rademacher::Args& a) {
 }
 
 template <class T>
+void gather(void*, const kernels::Gather::Args& a) {
+  const auto* order = a.index.as<std::int64_t>() + a.record.as<math::StepRecord>()->first_row;
+  const auto row = static_cast<std::size_t>(a.bytes);
+  parallel_chunks(a.rows, 1 + 4 * kGrain / (a.bytes + 1), [&](std::int64_t i, std::int64_t end) {
+    std::byte* to = a.y.as<std::byte>() + static_cast<std::size_t>(i) * row;
+    for (; i < end; ++i, to += row) {
+      std::memcpy(to, a.x.as<std::byte>() + static_cast<std::size_t>(order[i]) * row, row);
+    }
+  });
+}
+
+template <class T>
 void row_project(void*, const kernels::RowProject::Args& a) {
   const std::int64_t rep = a.rows * a.m, work = a.samples * a.reps * a.m;
   parallel_chunks(a.rows, kGrain / (work < 1 ? 1 : work) + 1,
@@ -149,6 +163,7 @@ void register_plumbing(KernelTable& table) {
   HC_ADD(table, Fill, fill);
   HC_ADD(table, Copy, copy);
   HC_ADD(table, Multiply, multiply);
+  HC_ADD(table, Gather, gather);
   HC_ADD(table, SquareSum, square_sum);
   HC_ADD(table, MultiplySum, multiply_sum);
   HC_ADD(table, ColumnSum, column_sum);

@@ -91,7 +91,7 @@ void adam(const kernels::Update::Args& a) {
 }
 
 template <class T>
-void update(void*, const kernels::Update::Args& a) {
+void apply(const kernels::Update::Args& a) {
   if (a.spec.kind == math::UpdateKind::sgd) return sgd<T>(a);
   switch (math::root_of(a.spec)) {
     case math::Root::half:
@@ -101,6 +101,14 @@ void update(void*, const kernels::Update::Args& a) {
     case math::Root::general:
       return adam<T, math::Root::general>(a);
   }
+}
+
+template <class T>
+void update(void*, const kernels::Update::Args& args) {
+  kernels::Update::Args a = args;
+  if (a.record) a.spec = math::at_step(a.spec, *a.record.as<math::StepRecord>());
+  apply<T>(a);
+  if (a.count) ++*a.count.as<std::int64_t>();
 }
 
 }  // namespace
