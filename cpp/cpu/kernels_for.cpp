@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "cpu/factorisations.hpp"
 #include "cpu/isa/register.hpp"
 
 namespace hesscore::cpu {
@@ -54,6 +55,7 @@ KernelTable make_kernel_table(std::string_view isa) {
     if (v.isa != isa || !v.supported()) continue;
     KernelTable table;
     v.fill(table);
+    register_factorisations(table);
     return table;
   }
   std::string all;
