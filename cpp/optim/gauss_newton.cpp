@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "hesscore/curvature.hpp"
+#include "curvature/curvature_operator.hpp"
 #include "optim/impl.hpp"
 #include "optim/options.hpp"
 #include "solve/cg.hpp"
@@ -27,7 +27,10 @@ struct Iterate {
 class GaussNewtonMethod final : public Optimizer::Impl {
  public:
   GaussNewtonMethod(const Objective& f, GaussNewton method)
-      : Impl(f), method_(std::move(method)), direction_(add_vector("direction")) {
+      : Impl(f),
+        method_(std::move(method)),
+        direction_(add_vector("direction")),
+        curvature_(f, hesscore::Product::ggn) {
     if (method_.damping_rule == Damping::lm) damping_ = &add_scalar("damping", method_.damping(0));
   }
 
@@ -60,6 +63,7 @@ class GaussNewtonMethod final : public Optimizer::Impl {
   Vector& direction_;          // the last solution: where CG starts
   double* damping_ = nullptr;  // of Levenberg and Marquardt
 
+  CurvatureOperator curvature_;
   Vector g_, d_, x_, trial_;
   std::optional<DiagonalOperator> preconditioner_;
   void* inverse_ = nullptr;  // the preconditioner's diagonal
@@ -125,8 +129,9 @@ double GaussNewtonMethod::linearise(const View& w, const Batch& batch, const Mod
 
 // A start from the last step may end above the model's value at zero; zero is then the better one.
 SolveReport GaussNewtonMethod::solve(const Point& at, double damping) {
-  const auto G = curvature(f_, hesscore::Product::ggn, at.w, at.batch, at.mode, /*snapshot=*/false);
-  const ShiftedOperator A(*G, damping);
+  // On a device with copies in fixed places, so that a recorded solve serves every step.
+  curvature_.move_to(at.w, at.batch, at.mode, /*snapshot=*/!f_.device().is_host());
+  const ShiftedOperator A(curvature_, damping);
   SolveReport report = solve_from(method_.warm_start, A);
   if (method_.warm_start > 0 && report.model.back() > 0) report = solve_from(0, A);
   if (report.status == Status::breakdown) {

@@ -16,6 +16,12 @@ class ParameterSink {
   ParameterSink() = default;  // absent
   ParameterSink(const Graph& graph, Operand to, std::int64_t stride = 0)
       : graph_(&graph), to_(to), stride_(stride), written_(graph.parameters().size(), false) {}
+  // Adds to what is there.
+  static ParameterSink adding_to(const Graph& graph, Operand to) {
+    ParameterSink sink(graph, to);
+    sink.written_.assign(graph.parameters().size(), true);
+    return sink;
+  }
 
   explicit operator bool() const { return graph_ != nullptr; }
   std::int64_t stride() const { return stride_; }

@@ -3,35 +3,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 #include "backend/algebra.hpp"
+#include "solve/ending.hpp"
+#include "solve/resident.hpp"
 
 namespace hesscore {
 
-std::string_view name_of(Status status) {
-  switch (status) {
-    case Status::converged:
-      return "converged";
-    case Status::max_iterations:
-      return "max_iterations";
-    case Status::negative_curvature:
-      return "negative_curvature";
-    case Status::stopped:
-      return "stopped";
-    case Status::breakdown:
-      return "breakdown";
-  }
-  return "unknown";
-}
+using math::CgReason;
 
 namespace {
-
-std::string text(double value) {
-  char buffer[32];
-  std::snprintf(buffer, sizeof buffer, "%.3g", value);
-  return buffer;
-}
 
 void check_vector(const char* name, const View& v, const LinearOperator& A) {
   const std::string expected = "shape " + to_string({A.size()});
@@ -65,7 +46,8 @@ void check_options(const LinearOperator& A, const CgOptions& o) {
 
 class Cg {
  public:
-  Cg(const LinearOperator& A, View b, View x, const CgOptions& options, CgWorkspace& ws)
+  Cg(const LinearOperator& A, View b, View x, const CgOptions& options, CgWorkspace& ws,
+     bool resident)
       : A_(A),
         M_(options.preconditioner),
         options_(options),
@@ -74,7 +56,8 @@ class Cg {
         algebra_(A.device(), A.dtype()),
         b_(b.data),
         x_(std::move(x)),
-        ws_(ws) {
+        ws_(ws),
+        may_reside_(resident && fits_resident(M_)) {
     const auto records = static_cast<std::size_t>(std::min<std::int64_t>(maxiter_, 4096)) + 1;
     report_.history.reserve(records);
     report_.model.reserve(records);
@@ -109,6 +92,8 @@ class Cg {
   void restart_coordinates();
 
   void start();
+  const void* first_residual();
+  void begin(const void* residual, bool from_zero);
   void iterate();
   void next_direction();
   bool advance(double alpha, double curvature);
@@ -120,13 +105,9 @@ class Cg {
     report_.history.push_back(report_.residual);
     report_.model.push_back(phi_);
   }
-  void finish(Status status, std::string message) {
+  void finish(const Ending& ending) {
     done_ = true;
-    report_.status = status;
-    report_.message = std::move(message);
-  }
-  std::string after() const {
-    return " after " + std::to_string(report_.iterations) + " iterations";
+    conclude(report_, ending, target_);
   }
 
   const LinearOperator& A_;
@@ -137,6 +118,8 @@ class Cg {
   const void* b_;
   View x_;
   CgWorkspace& ws_;
+  bool may_reside_;
+  LinearOperator::Resident resident_;
   std::unique_ptr<KrylovCoordinates> coordinates_;
   std::int64_t length_ = 0;  // of the arrays
   bool from_zero_ = true, restart_ = true;
@@ -152,26 +135,43 @@ void Cg::start() {
   if (norm_b == 0) {
     algebra_.fill(0, x_.data, n_);
     record();
-    return finish(Status::converged, "The right-hand side is zero, and so is the solution.");
+    done_ = true;
+    report_.message = "The right-hand side is zero, and so is the solution.";
+    return;
   }
+  if (may_reside_) resident_ = A_.resident_cg(M_ != nullptr);
   const void* residual = b_;
   const bool from_zero = algebra_.norm(x_.data, n_) == 0;
   if (!from_zero) {
-    reserve(ws_.residual, n_);
-    residual = ws_.residual.data();
-    A_.apply(x_.data, ws_.residual.data());
-    algebra_.axpby(1, b_, -1, ws_.residual.data(), n_);
+    residual = first_residual();
     phi_ = -(algebra_.dot(x_.data, residual, n_) + algebra_.dot(x_.data, b_, n_)) / 2;
   }
   report_.residual = algebra_.norm(residual, n_);
   target_ = std::max(options_.rtol * norm_b, options_.atol);
   record();
   if (!std::isfinite(norm_b) || !std::isfinite(report_.residual)) {
-    return finish(Status::breakdown,
-                  "The first residual is not finite: look for NaN or Inf in A, b or x.");
+    return finish({Status::breakdown, CgReason::first_residual});
   }
   check_progress();
-  if (!done_) choose_coordinates(residual, from_zero);
+  if (!done_) begin(residual, from_zero);
+}
+
+// b - A x
+const void* Cg::first_residual() {
+  if (resident_.cg)
+    algebra_.copy(x_.data, resident_.cg->x.data(), n_);
+  else
+    reserve(ws_.residual, n_);
+  void* const r = resident_.cg ? resident_.cg->r.data() : ws_.residual.data();
+  A_.apply(resident_.cg ? resident_.cg->x.data() : x_.data, r);
+  algebra_.axpby(1, b_, -1, r, n_);
+  return r;
+}
+
+void Cg::begin(const void* residual, bool from_zero) {
+  if (resident_.cg == nullptr) return choose_coordinates(residual, from_zero);
+  report_ = run_resident(resident_, x_, {residual, phi_, target_, maxiter_}, options_);
+  done_ = true;
 }
 
 void Cg::choose_coordinates(const void* residual, bool from_zero) {
@@ -223,9 +223,7 @@ void Cg::next_direction() {
     ry_ = algebra_.dot(ws_.r.data(), y, n_);
   }
   if (!(ry_ > 0 && std::isfinite(ry_))) {
-    return finish(Status::breakdown,
-                  "r'Mr = " + text(ry_) + after() +
-                      ", yet it must be positive: the preconditioner is not positive definite.");
+    return finish({Status::breakdown, CgReason::preconditioner, ry_});
   }
   if (restart_) {
     algebra_.copy(y, ws_.p.data(), length_);
@@ -241,15 +239,14 @@ void Cg::iterate() {
   apply(ws_.p, ws_.q);
   const double curvature = dot(ws_.p, ws_.q);
   if (!std::isfinite(curvature)) {
-    return finish(Status::breakdown, "p'Ap = " + text(curvature) + after() +
-                                         ": the operator gave a product that is not finite.");
+    return finish({Status::breakdown, CgReason::product, curvature});
   }
   if (curvature <= 0) return take_negative_curvature(curvature);
   if (!advance(ry_ / curvature, curvature)) return;
   if (options_.callback && (!options_.callback_at || options_.callback_at(report_.iterations))) {
     if (coordinates_) make_solution();
     if (options_.callback(report_.iterations, report_.residual, x_)) {
-      return finish(Status::stopped, "The callback stopped it" + after() + ".");
+      return finish({Status::stopped});
     }
   }
   check_progress();
@@ -261,7 +258,7 @@ bool Cg::advance(double alpha, double curvature) {
   const double rr = dot(ws_.r, ws_.r);
   const double residual = std::sqrt(rr < 0 ? 0 : rr);
   if (!std::isfinite(residual)) {
-    finish(Status::breakdown, "The residual overflowed" + after() + ": rescale the problem.");
+    finish({Status::breakdown, CgReason::overflow});
     return false;
   }
   algebra_.axpby(alpha, ws_.p.data(), 1, solution(), length_);
@@ -275,25 +272,19 @@ bool Cg::advance(double alpha, double curvature) {
 
 // p'r > 0 and p'Ap <= 0: the model falls along p without bound.
 void Cg::take_negative_curvature(double curvature) {
-  const std::string when = after();
-  if (report_.iterations == 0 && !advance(1, curvature)) return;
-  finish(Status::negative_curvature,
-         "p'Ap = " + text(curvature) + when +
-             ": A is not positive definite; add damping, or use a method for indefinite systems.");
+  const bool first = report_.iterations == 0;
+  if (first && !advance(1, curvature)) return;
+  finish(
+      {Status::negative_curvature, first ? CgReason::first_direction : CgReason::none, curvature});
 }
 
 void Cg::check_progress() {
-  const double residual = report_.residual;
-  if (residual <= target_) {
-    finish(Status::converged, "The residual " + text(residual) + " reached the tolerance " +
-                                  text(target_) + after() + ".");
+  if (report_.residual <= target_) {
+    finish({Status::converged, CgReason::tolerance});
   } else if (options_.stop == StopRule::martens && stalled()) {
-    finish(Status::converged, "The quadratic model gained too little to go on" + after() +
-                                  "; the residual is " + text(residual) + ".");
+    finish({Status::converged, CgReason::stalled});
   } else if (report_.iterations >= maxiter_) {
-    finish(Status::max_iterations,
-           "The residual " + text(residual) + " is above the tolerance " + text(target_) + after() +
-               ": allow more, add damping, use a preconditioner, or work in float64.");
+    finish({Status::max_iterations});
   }
 }
 
@@ -307,12 +298,17 @@ bool Cg::stalled() const {
 }  // namespace
 
 SolveReport cg(const LinearOperator& A, View b, View x, const CgOptions& options,
-               CgWorkspace& workspace) {
+               CgWorkspace& workspace, bool resident) {
   check_vector("b", b, A);
   check_vector("x", x, A);
   if (b.data == x.data) throw OutputError("x", "memory of its own", "the memory of b");
   check_options(A, options);
-  return Cg(A, std::move(b), std::move(x), options, workspace).run();
+  return Cg(A, std::move(b), std::move(x), options, workspace, resident).run();
+}
+
+SolveReport cg(const LinearOperator& A, View b, View x, const CgOptions& options,
+               CgWorkspace& workspace) {
+  return cg(A, std::move(b), std::move(x), options, workspace, !A.device().is_host());
 }
 
 SolveReport cg(const LinearOperator& A, View b, View x, const CgOptions& options) {

@@ -15,4 +15,10 @@ struct CgWorkspace {
 SolveReport cg(const LinearOperator& A, View b, View x, const CgOptions& options,
                CgWorkspace& workspace);
 
+// `resident`: with the work of A.resident_cg(), if it has some; else the host drives the
+// iterations, in Krylov coordinates where A knows some. Devices other than the host prefer the
+// first.
+SolveReport cg(const LinearOperator& A, View b, View x, const CgOptions& options,
+               CgWorkspace& workspace, bool resident);
+
 }  // namespace hesscore

@@ -5,11 +5,14 @@
 namespace hesscore {
 
 KrylovCoordinates::~KrylovCoordinates() = default;
+ResidentCg::~ResidentCg() = default;
 LinearOperator::~LinearOperator() = default;
 
 std::unique_ptr<KrylovCoordinates> LinearOperator::krylov_coordinates(const void*) const {
   return nullptr;
 }
+
+LinearOperator::Resident LinearOperator::resident_cg(bool) const { return {}; }
 
 namespace {
 
@@ -49,6 +52,13 @@ std::unique_ptr<KrylovCoordinates> ShiftedOperator::krylov_coordinates(const voi
   auto inner = a_.krylov_coordinates(b);
   if (!inner) return nullptr;
   return std::make_unique<ShiftedCoordinates>(std::move(inner), a_, shift_, scale_);
+}
+
+LinearOperator::Resident ShiftedOperator::resident_cg(bool preconditioned) const {
+  Resident inner = a_.resident_cg(preconditioned);
+  inner.scale *= scale_;
+  inner.shift = scale_ * inner.shift + shift_;
+  return inner;
 }
 
 void DiagonalOperator::apply(const void* v, void* out, std::int64_t count) const {

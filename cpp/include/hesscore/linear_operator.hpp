@@ -21,6 +21,21 @@ class HESSCORE_API KrylovCoordinates {
   virtual void to_vector(const void* c, void* v) const = 0;    // v itself
 };
 
+// Conjugate gradients on an operator as work that a device repeats by itself: iterations take no
+// word from the host. What they work on lies here and stays where it is, so that work recorded once
+// serves every solve.
+class HESSCORE_API ResidentCg {
+ public:
+  virtual ~ResidentCg();
+  virtual void start() = 0;  // the first direction, from r
+  virtual void run() = 0;    // iterations until the state says stop, or at least one of them
+
+  Vector x, r, p;  // iterate, residual, direction
+  Vector d;        // diagonal preconditioner; empty: none
+  Buffer state;    // a math::CgState, scale and shift of the operator in it
+  Buffer records;  // that it points to
+};
+
 class HESSCORE_API LinearOperator {
  public:
   virtual ~LinearOperator();
@@ -33,6 +48,14 @@ class HESSCORE_API LinearOperator {
 
   // Null where there is nothing to gain. `b` must stay unchanged as long as the result is used.
   virtual std::unique_ptr<KrylovCoordinates> krylov_coordinates(const void* b) const;
+
+  // Such work for an operator A of which this one is scale A + shift I; null where there is none,
+  // or a solve has it.
+  struct Resident {
+    std::shared_ptr<ResidentCg> cg;
+    double scale = 1, shift = 0;
+  };
+  virtual Resident resident_cg(bool preconditioned) const;
 };
 
 }  // namespace hesscore

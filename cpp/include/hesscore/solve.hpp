@@ -18,6 +18,7 @@ class HESSCORE_API ShiftedOperator : public LinearOperator {
   Device& device() const override { return a_.device(); }
   void apply(const void* v, void* out, std::int64_t count = 1) const override;
   std::unique_ptr<KrylovCoordinates> krylov_coordinates(const void* b) const override;
+  Resident resident_cg(bool preconditioned) const override;
 
  private:
   const LinearOperator& a_;
@@ -32,6 +33,7 @@ class HESSCORE_API DiagonalOperator : public LinearOperator {
   DType dtype() const override { return d_.dtype(); }
   Device& device() const override { return d_.device(); }
   void apply(const void* v, void* out, std::int64_t count = 1) const override;
+  const Vector& diagonal() const { return d_; }
 
  private:
   Vector d_;
@@ -59,7 +61,8 @@ struct CgOptions {
   StopRule stop = StopRule::residual;
   const LinearOperator* preconditioner = nullptr;  // approximates the inverse
   std::function<bool(std::int64_t iteration, double residual, View x)> callback = {};  // true: stop
-  // Iterations at which the callback is wanted; empty: all. Each may cost the making of x.
+  // Iterations at which the callback is wanted; empty: all. Each may cost the making of x, or a
+  // halt of the device, which is why it may be asked about iterations ahead.
   std::function<bool(std::int64_t iteration)> callback_at = {};
 };
 

@@ -1,0 +1,124 @@
+// Curvature operators: plans linearised at one point, applied many times.
+#include "curvature/curvature_operator.hpp"
+
+#include <algorithm>
+
+#include "curvature/sample_coordinates.hpp"
+
+namespace hesscore {
+namespace {
+
+// Vectors that travel together in one pass; more only cost memory.
+constexpr std::int64_t kMaxReps = 16;
+
+// Shapes of batches remembered: that of an epoch's batches and of its last one, and some more.
+constexpr std::size_t kMaxPlaces = 4;
+
+}  // namespace
+
+CurvatureOperator::CurvatureOperator(const Objective& f, Product kind, int samples,
+                                     std::uint64_t seed)
+    : impl_(f.impl()), kind_(kind), samples_(samples), seed_(seed) {
+  if (samples < 1) throw OptionError("samples", ">= 1", std::to_string(samples));
+}
+
+Request CurvatureOperator::request(const View& w, const Batch& batch, const Mode& mode,
+                                   Bindings& point) const {
+  Request r = impl_.check_point(w, batch.x, mode, point);
+  impl_.check_target(batch, r, point);
+  r.what = Request::What::product;
+  r.product = kind_;
+  if (kind_ == Product::fisher_mc) r.samples = samples_;
+  return r;
+}
+
+View CurvatureOperator::keep(const View& v, Buffer& copy) const {
+  if (!v) return v;
+  const auto bytes = static_cast<std::size_t>(element_count(v.shape)) * size_of(v.dtype);
+  if (copy.data() == nullptr || copy.bytes() != bytes) copy = Buffer(device(), bytes);
+  device().copy(copy.data(), v.data, bytes);
+  return View(copy.data(), v.dtype, v.shape);
+}
+
+void CurvatureOperator::move_to(const View& w, const Batch& batch, const Mode& mode,
+                                bool snapshot) {
+  Bindings point;
+  const Request r = request(w, batch, mode, point);
+  if (places_.size() >= kMaxPlaces && !places_.contains(r)) places_.clear();
+  std::unique_ptr<Place>& place = places_[r];
+  if (!place) place = std::make_unique<Place>();
+  here_ = place.get();
+  here_->request = r;
+  if (snapshot) {
+    here_->copies.resize(batch.x.arrays.size() + 3);
+    auto to = here_->copies.begin();
+    const View at = keep(w, *to++);
+    Batch copy;
+    for (const auto& [name, x] : batch.x.arrays) copy.x.arrays.emplace_back(name, keep(x, *to++));
+    copy.y = keep(batch.y, *to++);
+    copy.sample_weight = keep(batch.sample_weight, *to++);
+    point = {};
+    request(at, copy, mode, point);
+  }
+  const std::uint64_t clock[] = {mode.seed, mode.step, seed_};
+  if (here_->clock.data() == nullptr) here_->clock = Buffer(device(), sizeof clock);
+  device().from_host(here_->clock.data(), clock, sizeof clock);
+  point.add(kPortClock, here_->clock.data());
+  here_->point = std::move(point);
+  for (auto& [reps, p] : here_->plans) p.current = false;
+  for (auto& resident : here_->resident) resident.current = false;
+}
+
+Plan& CurvatureOperator::plan(std::int64_t reps) const {
+  for (const auto& resident : here_->resident) {
+    if (reps == 1 && resident.current) return resident.work->plan();
+  }
+  auto& [plan, current] = here_->plans[reps];
+  if (!plan) {
+    Request r = here_->request;
+    r.reps = reps;
+    plan = impl_.make_plan(r);
+  }
+  if (!current) {
+    for (const auto& [port, address] : here_->point.ports) plan->bind(port, address);
+    plan->run_phase(0);
+    current = true;
+  }
+  return *plan;
+}
+
+void CurvatureOperator::apply(const void* v, void* out, std::int64_t count) const {
+  const auto row = size() * static_cast<std::int64_t>(size_of(dtype()));
+  for (std::int64_t done = 0; done < count;) {
+    const std::int64_t reps = std::min(kMaxReps, count - done);
+    Plan& p = plan(reps);
+    p.bind(kPortV, static_cast<const std::byte*>(v) + done * row);
+    p.bind(kPortOut, static_cast<std::byte*>(out) + done * row);
+    p.run_phase(1);
+    done += reps;
+  }
+}
+
+std::unique_ptr<KrylovCoordinates> CurvatureOperator::krylov_coordinates(const void* b) const {
+  return sample_coordinates(impl_, here_->request, here_->point, b);
+}
+
+// A solve that its own callback begins finds the first one in possession.
+LinearOperator::Resident CurvatureOperator::resident_cg(bool preconditioned) const {
+  auto& [work, current] = here_->resident[preconditioned ? 1 : 0];
+  if (work.use_count() > 1) return {};
+  if (!work) work = std::make_shared<ResidentProduct>(impl_, here_->request, preconditioned);
+  if (!current) work->linearise(here_->point);
+  current = true;
+  return {work};
+}
+
+std::unique_ptr<LinearOperator> curvature(const Objective& f, Product kind, View w,
+                                          const Batch& batch, const Mode& mode, bool snapshot,
+                                          int samples, std::uint64_t seed) {
+  auto a = std::make_unique<CurvatureOperator>(f, kind, samples, seed);
+  a->move_to(w, batch, mode, snapshot);
+  return a;
+}
+
+}  // namespace hesscore

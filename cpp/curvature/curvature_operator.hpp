@@ -1,0 +1,54 @@
+// A curvature matrix as an operator that can move to another point: what was planned, allocated and
+// recorded for batches of one shape is used again.
+#pragma once
+
+#include <map>
+
+#include "curvature/resident_product.hpp"
+#include "hesscore/curvature.hpp"
+
+namespace hesscore {
+
+class CurvatureOperator final : public LinearOperator {
+ public:
+  CurvatureOperator(const Objective& f, Product kind, int samples = 1, std::uint64_t seed = 0);
+
+  // To be called before anything else. With `snapshot` it copies w and the batch to places of its
+  // own, the same for every batch of this shape; without, they must outlive its use there.
+  void move_to(const View& w, const Batch& batch, const Mode& mode, bool snapshot);
+
+  std::int64_t size() const override { return impl_.graph().num_params(); }
+  DType dtype() const override { return here_->request.dtype; }
+  Device& device() const override { return impl_.device(); }
+  void apply(const void* v, void* out, std::int64_t count = 1) const override;
+  std::unique_ptr<KrylovCoordinates> krylov_coordinates(const void* b) const override;
+  Resident resident_cg(bool preconditioned) const override;
+
+ private:
+  template <class Work>
+  struct Linearised {
+    Work work;
+    bool current = false;  // is it so at this point?
+  };
+  struct Place {  // for batches of one shape
+    Request request;
+    Bindings point;
+    std::vector<Buffer> copies;
+    Buffer clock;
+    std::map<std::int64_t, Linearised<std::unique_ptr<Plan>>> plans;  // by the number of vectors
+    Linearised<std::shared_ptr<ResidentProduct>> resident[2];         // plain, preconditioned
+  };
+
+  Request request(const View& w, const Batch& batch, const Mode& mode, Bindings& point) const;
+  View keep(const View& v, Buffer& copy) const;
+  Plan& plan(std::int64_t reps) const;
+
+  const Objective::Impl& impl_;
+  Product kind_;
+  int samples_;
+  std::uint64_t seed_;
+  std::map<Request, std::unique_ptr<Place>> places_;
+  Place* here_ = nullptr;
+};
+
+}  // namespace hesscore

@@ -1,0 +1,59 @@
+// Products with a curvature matrix.
+#include "objective/product_passes.hpp"
+
+#include "objective/compose.hpp"
+
+namespace hesscore {
+namespace {
+
+Sweep forward(const Request& r, const Graph& graph, Emit& e) {
+  Sweep sweep(graph, e, r.batch, r.train);
+  sweep.forward();
+  return sweep;
+}
+
+}  // namespace
+
+ProductPasses::ProductPasses(const Request& r, const Graph& graph, const LossModel& model, Emit& e)
+    : r_(r),
+      num_params_(graph.num_params()),
+      e_(e),
+      sweep_(forward(r, graph, e)),
+      loss_(e, model, {r.batch, r.soft, r.weighted}, sweep_.output()) {
+  if (r.product == Product::hessian) {
+    const Operand seed = e.temporary(loss_.size());
+    loss_.seed({{}, seed, {}, {}, {}});
+    g_ = sweep_.vjp(seed, 1, nullptr);
+  } else if (r.product == Product::fisher_empirical) {
+    u_ = e.temporary(loss_.size());
+    loss_.seed({{}, {}, {}, {}, u_});
+  } else if (r.product == Product::fisher_mc) {
+    u_ = loss_.samples(e.external(kPortClock).at(kClockSeeds), r.samples);
+  }
+}
+
+ProductPasses::Outputs ProductPasses::to_outputs(Operand v) {
+  NodeArrays d = sweep_.jvp(v, r_.reps, num_params_);
+  const Operand dz = sweep_.at_output(d);
+  if (!u_) return {std::move(d), dz, loss_.hessian(dz, r_.reps)};
+  const Operand projected = e_.temporary(r_.reps * loss_.size());
+  const std::int64_t samples = r_.product == Product::fisher_mc ? r_.samples : 1;
+  e_.call<kernels::RowProject>(
+      {u_, dz, projected, samples, r_.batch, loss_.column_count(), r_.reps});
+  return {std::move(d), dz, projected};
+}
+
+void ProductPasses::to_parameters(const Outputs& at, Operand v, ParameterSink& sink) {
+  if (is_gauss_newton()) return to_parameters(at.dg, sink);
+  sweep_.vjp_dot(at.tangents, g_, at.dg, r_.reps, num_params_, v, sink);
+}
+
+void compose_product(const Request& r, const Graph& graph, const LossModel& model, Emit& e) {
+  ProductPasses product(r, graph, model, e);
+  e.next_phase();
+  const Operand v = e.external(kPortV);
+  ParameterSink sink(graph, e.external(kPortOut), graph.num_params());
+  product.to_parameters(product.to_outputs(v), v, sink);
+}
+
+}  // namespace hesscore

@@ -1,0 +1,45 @@
+// Products with a curvature matrix, A v, in two halves: tangents to the outputs and their adjoints
+// there, then the backward pass to the parameters.
+#pragma once
+
+#include "objective/request.hpp"
+#include "ops/loss.hpp"
+#include "plan/sweep.hpp"
+
+namespace hesscore {
+
+// Hv: forward, adjoints | tangents, dg = H_L dz, tangent of the backward pass.
+// Gv: forward | tangents, dg = H_L dz, backward pass.  Fv: dg = u <u, dz> with u drawn or given.
+class ProductPasses {
+ public:
+  // Emits what the products share: the part before the bar.
+  ProductPasses(const Request& r, const Graph& graph, const LossModel& model, Emit& e);
+
+  // Is A = J' K J with K acting on the outputs alone, dg = K dz?
+  bool is_gauss_newton() const { return r_.product != Product::hessian; }
+
+  struct Outputs {
+    NodeArrays tangents;
+    Operand dz, dg;
+  };
+  Outputs to_outputs(Operand v);
+  // The rest, from what the first half found, or of a Gauss-Newton matrix from any seed.
+  void to_parameters(const Outputs& at, Operand v, ParameterSink& sink);
+  void to_parameters(Operand seed, ParameterSink& sink) { sweep_.vjp(seed, r_.reps, &sink); }
+
+  std::int64_t output_size() const { return loss_.size(); }
+
+ private:
+  const Request& r_;
+  std::int64_t num_params_;
+  Emit& e_;
+  Sweep sweep_;
+  LossSite loss_;
+  NodeArrays g_;  // adjoints of the loss, for the Hessian
+  Operand u_;     // columns of the Fisher matrix
+};
+
+// The whole product of kPortV to kPortOut, in two phases.
+void compose_product(const Request& r, const Graph& graph, const LossModel& model, Emit& e);
+
+}  // namespace hesscore
