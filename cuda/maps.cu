@@ -1,7 +1,7 @@
 // The element-wise rules: forward, tangent, second order and diagonal, from one jet per activation.
 #include "backend/kernels.hpp"
-#include "launch.cuh"
 #include "math/activations.hpp"
+#include "packs.cuh"
 #include "register.hpp"
 
 namespace hesscore::cuda {
@@ -10,85 +10,79 @@ namespace {
 
 template <class Rule, class T>
 struct Forward {
-  const T* x;
-  Sink<T> y;
   T alpha;
-  __device__ void operator()(std::int64_t i) const { y.put(i, Rule::at(x[i], alpha).f); }
+  __device__ void operator()(const T (&x)[1], T (&y)[1]) const { y[0] = Rule::at(x[0], alpha).f; }
 };
 
 template <class Rule, class T>
-struct Tangent {
-  const T *x, *dx;
-  Sink<T> dy;
-  std::int64_t n, reps;
+struct Tangent {  // x, dx -> dy
   T alpha;
-  __device__ void operator()(std::int64_t i) const {
-    const T d = Rule::at(x[i], alpha).d;
-    for (std::int64_t k = i; k < n * reps; k += n) dy.put(k, d * dx[k]);
+  __device__ void operator()(const T (&x)[2], T (&y)[1]) const {
+    y[0] = Rule::at(x[0], alpha).d * x[1];
   }
 };
 
 template <class Rule, class T>
-struct Second {
-  const T *x, *dx, *gy, *dgy;
-  Sink<T> dgx;
-  std::int64_t n, reps;
+struct Second {  // x, gy, dx, dgy -> dgx
   T alpha;
-  __device__ void operator()(std::int64_t i) const {
-    const math::Jet<T> jet = Rule::at(x[i], alpha);
-    const T curved = jet.dd * gy[i];
-    for (std::int64_t k = i; k < n * reps; k += n) dgx.put(k, jet.d * dgy[k] + curved * dx[k]);
+  __device__ void operator()(const T (&x)[4], T (&y)[1]) const {
+    const math::Jet<T> jet = Rule::at(x[0], alpha);
+    y[0] = jet.d * x[3] + jet.dd * x[1] * x[2];
   }
 };
 
 template <class Rule, class T>
-struct Diagonal {
-  const T *x, *gy, *hy;
-  Sink<T> gx, hx;
+struct Diagonal {  // x, gy, hy -> gx, hx
+  T alpha;
   bool gauss_newton;
-  T alpha;
-  __device__ void operator()(std::int64_t i) const {
-    const math::Jet<T> jet = Rule::at(x[i], alpha);
-    const T flat = jet.d * jet.d * hy[i];
-    const T g = gy ? gy[i] : T(0);
-    if (gx.data) gx.put(i, jet.d * g);
-    hx.put(i, gauss_newton ? flat : flat + jet.dd * g);
+  __device__ void operator()(const T (&x)[3], T (&y)[2]) const {
+    const math::Jet<T> jet = Rule::at(x[0], alpha);
+    const T flat = jet.d * jet.d * x[2];
+    y[0] = jet.d * x[1];
+    y[1] = gauss_newton ? flat : flat + jet.dd * x[1];
   }
 };
 
 template <class T>
 void map_forward(void* stream, const kernels::MapForward::Args& a) {
+  const Context& ctx = context_of(stream);
+  const Arrays<T, 0, 1, 1> arrays{a.n, 1, {a.x.as<T>()}, {}, {{ctx, a.y}}, 0};
   math::dispatch(a.act.id, [&](auto rule) {
-    for_each(stream, a.n,
-             Forward<decltype(rule), T>{a.x.as<T>(), Sink<T>(a.y), static_cast<T>(a.act.alpha)});
+    map(ctx, arrays, Forward<decltype(rule), T>{static_cast<T>(a.act.alpha)});
   });
 }
 
 template <class T>
 void map_tangent(void* stream, const kernels::MapTangent::Args& a) {
+  const Context& ctx = context_of(stream);
+  const Arrays<T, 1, 2, 1> arrays{a.n,      a.reps,        {a.x.as<T>(), a.dx.as<T>()},
+                                  {0, a.n}, {{ctx, a.dy}}, a.n};
   math::dispatch(a.act.id, [&](auto rule) {
-    for_each(stream, a.n,
-             Tangent<decltype(rule), T>{a.x.as<T>(), a.dx.as<T>(), Sink<T>(a.dy), a.n, a.reps,
-                                        static_cast<T>(a.act.alpha)});
+    map(ctx, arrays, Tangent<decltype(rule), T>{static_cast<T>(a.act.alpha)});
   });
 }
 
 template <class T>
 void map_second(void* stream, const kernels::MapSecond::Args& a) {
+  const Context& ctx = context_of(stream);
+  const Arrays<T, 2, 4, 1> arrays{a.n,
+                                  a.reps,
+                                  {a.x.as<T>(), a.gy.as<T>(), a.dx.as<T>(), a.dgy.as<T>()},
+                                  {0, 0, a.n, a.n},
+                                  {{ctx, a.dgx}},
+                                  a.n};
   math::dispatch(a.act.id, [&](auto rule) {
-    for_each(stream, a.n,
-             Second<decltype(rule), T>{a.x.as<T>(), a.dx.as<T>(), a.gy.as<T>(), a.dgy.as<T>(),
-                                       Sink<T>(a.dgx), a.n, a.reps, static_cast<T>(a.act.alpha)});
+    map(ctx, arrays, Second<decltype(rule), T>{static_cast<T>(a.act.alpha)});
   });
 }
 
 template <class T>
 void map_diagonal(void* stream, const kernels::MapDiagonal::Args& a) {
+  const Context& ctx = context_of(stream);
+  const Arrays<T, 0, 3, 2> arrays{
+      a.n, 1, {a.x.as<T>(), a.gy.as<T>(), a.hy.as<T>()}, {}, {{ctx, a.gx}, {ctx, a.hx}}, 0};
   math::dispatch(a.act.id, [&](auto rule) {
-    for_each(
-        stream, a.n,
-        Diagonal<decltype(rule), T>{a.x.as<T>(), a.gy.as<T>(), a.hy.as<T>(), Sink<T>(a.gx),
-                                    Sink<T>(a.hx), a.gauss_newton, static_cast<T>(a.act.alpha)});
+    map(ctx, arrays, Diagonal<decltype(rule), T>{static_cast<T>(a.act.alpha), a.gauss_newton});
   });
 }
 
