@@ -1,4 +1,6 @@
 // The vector algebra of solvers, and the optimizers' updates.
+#include <algorithm>
+
 #include "backend/kernels.hpp"
 #include "group.cuh"
 #include "math/updates.hpp"
@@ -122,7 +124,7 @@ void all_finite(void* stream, const kernels::AllFinite::Args& a) {
 
 template <class T>
 struct State {
-  Sink<T> w, m, u;
+  T *w, *m, *u;
   const T *g, *d;
   std::int64_t n;
   bool wide;
@@ -144,53 +146,66 @@ struct Adaptive : math::Adam<T, kRoot> {
   __device__ void at(T& w, T& m, T& u, T g, const T* d) const { this->step(w, m, u, g, d); }
 };
 
-// The loads do not wait for the alarm, only the stores do.
+// The first loads wait neither for the alarm nor for the record.
 template <class Rule, class T>
 __global__ void __launch_bounds__(kThreads)
     update_kernel(State<T> s, math::UpdateSpec spec, const math::StepRecord* record,
-                  const int* alarm) {
+                  const int* alarm, std::int64_t* count) {
   constexpr int kWidth = kPack<T>;
-  const bool idle = record != nullptr && *alarm != 0;
-  const Rule rule(record != nullptr ? math::at_step(spec, *record) : spec);
+  const auto at = [](auto* p, std::int64_t i) { return p == nullptr ? p : p + i; };
+  const std::int64_t thread = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
   const std::int64_t step = std::int64_t{gridDim.x} * kThreads * kWidth;
-  for (std::int64_t i = (std::int64_t{blockIdx.x} * kThreads + threadIdx.x) * kWidth; i < s.n;
-       i += step) {
+  std::int64_t i = thread * kWidth;
+  T w[kWidth], m[kWidth], u[kWidth], g[kWidth], d[kWidth];
+  const auto fetch = [&] {
     const Extent e = extent<kWidth>(i, s.n, s.wide);
-    T w[kWidth], m[kWidth], u[kWidth], g[kWidth], d[kWidth];
-    load(w, s.w.data + i, e);
+    load(w, s.w + i, e);
     load(g, s.g + i, e);
-    load(m, s.m ? s.m.data + i : nullptr, e);
-    load(u, s.u ? s.u.data + i : nullptr, e);
-    load(d, s.d != nullptr ? s.d + i : nullptr, e);
-    if (idle) return;
+    load(m, at(s.m, i), e);
+    load(u, at(s.u, i), e);
+    load(d, at(s.d, i), e);
+  };
+  if (i < s.n) fetch();
+  if (record != nullptr && *alarm != 0) return;
+  if (thread == 0 && count != nullptr) ++*count;
+  const Rule rule(record != nullptr ? math::at_step(spec, *record) : spec);
+  while (i < s.n) {
 #pragma unroll
     for (int k = 0; k < kWidth; ++k) {
       s.d != nullptr ? rule.at(w[k], m[k], u[k], g[k], &d[k])
                      : rule.at(w[k], m[k], u[k], g[k], nullptr);
     }
-    put(s.w, i, w, e);
-    if (s.m) put(s.m, i, m, e);
-    if (s.u) put(s.u, i, u, e);
+    const Extent e = extent<kWidth>(i, s.n, s.wide);
+    store(s.w + i, w, e);
+    if (s.m != nullptr) store(s.m + i, m, e);
+    if (s.u != nullptr) store(s.u + i, u, e);
+    i += step;
+    if (i < s.n) fetch();
   }
 }
 
 template <class Rule, class T>
 void update_by(const Context& ctx, const State<T>& s, const kernels::Update::Args& a) {
-  launch(ctx, &update_kernel<Rule, T>, blocks_for(ctx, s.n, kThreads * kPack<T>, 32), kThreads, 0,
-         s, a.spec, a.record.as<math::StepRecord>(), ctx.alarm);
+  const unsigned blocks = std::max(1u, blocks_for(ctx, s.n, kThreads * kPack<T>, 32));
+  launch(ctx, &update_kernel<Rule, T>, blocks, kThreads, 0, s, a.spec,
+         a.record.as<math::StepRecord>(), ctx.alarm, a.count.as<std::int64_t>());
 }
 
 template <class T>
 void update(void* stream, const kernels::Update::Args& a) {
-  if (a.n == 0) return;
   const Context& ctx = context_of(stream);
-  const bool sgd = a.spec.kind == math::UpdateKind::sgd, plain = a.spec.momentum == 0;
-  State<T> s{{ctx, a.w}, {}, {}, a.g.as<T>(), nullptr, a.n, true};
-  if (!(sgd && plain)) s.m = {ctx, a.m};
-  if (!sgd) s.u = {ctx, a.u}, s.d = a.d.as<T>();
-  s.wide =
-      aligned(s.w.data) && aligned(s.m.data) && aligned(s.u.data) && aligned(s.g) && aligned(s.d);
-  if (sgd) return s.m ? update_by<Momentum<T>>(ctx, s, a) : update_by<Plain<T>>(ctx, s, a);
+  const bool sgd = a.spec.kind == math::UpdateKind::sgd, plain = sgd && a.spec.momentum == 0;
+  State<T> s{.w = a.w.as<T>(),
+             .m = plain ? nullptr : a.m.as<T>(),
+             .u = sgd ? nullptr : a.u.as<T>(),
+             .g = a.g.as<T>(),
+             .d = sgd ? nullptr : a.d.as<T>(),
+             .n = a.n,
+             .wide = false};
+  s.wide = aligned(s.w) && aligned(s.m) && aligned(s.u) && aligned(s.g) && aligned(s.d);
+  if (sgd) {
+    return s.m == nullptr ? update_by<Plain<T>>(ctx, s, a) : update_by<Momentum<T>>(ctx, s, a);
+  }
   switch (math::root_of(a.spec)) {
     case math::Root::half:
       return update_by<Adaptive<T, math::Root::half>>(ctx, s, a);
