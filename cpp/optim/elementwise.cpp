@@ -30,11 +30,13 @@ class ElementwiseMethod final : public Optimizer::Impl {
   bool keeps_m() const { return keeps_u() || method_.spec.momentum > 0; }
 
   StepInfo attempt(const View& w, const Batch& batch, const Mode& mode) override;
+  std::optional<DeviceUpdate> device_update() const override;
+  bool describe(math::StepRecord& r) const override;
   void allocate_scratch() override;
   void after_load() override;
 
-  math::UpdateSpec spec_at(const Mode& mode) const;
-  bool may_overflow(const math::UpdateSpec& spec, double norm_g, double norm_d) const;
+  math::UpdateSpec spec_at(std::uint64_t step) const;
+  bool is_moderate(const math::UpdateSpec& spec) const;
   void update(const math::UpdateSpec& spec, const View& w) const;
   void guarded_update(const math::UpdateSpec& spec, const View& w, const Mode& mode);
 
@@ -59,18 +61,38 @@ void ElementwiseMethod::after_load() {
              (u_ != nullptr && algebra().norm(u_->data(), n_) > moderate());
 }
 
-math::UpdateSpec ElementwiseMethod::spec_at(const Mode& mode) const {
+math::UpdateSpec ElementwiseMethod::spec_at(std::uint64_t step) const {
   math::UpdateSpec spec = method_.spec;
-  const auto t = static_cast<double>(mode.step + 1);
-  spec.lr = value_at("lr", method_.lr, mode.step);
+  const auto t = static_cast<double>(step + 1);
+  spec.lr = value_at("lr", method_.lr, step);
   spec.correction1 = 1 - std::pow(spec.beta1, t);
   spec.correction2 = 1 - std::pow(spec.beta2, t);
-  spec.first = mode.step == 0;
+  spec.first = step == 0;
   return spec;
 }
 
+std::optional<DeviceUpdate> ElementwiseMethod::device_update() const {
+  if (guarded_) return {};
+  DeviceUpdate update{.spec = method_.spec, .m = m_, .u = u_, .g = &g_};
+  if (method_.diag) {
+    update.diag = {{*method_.diag, method_.samples}};
+    update.d = &d_;
+  }
+  return update;
+}
+
+bool ElementwiseMethod::describe(math::StepRecord& r) const {
+  const math::UpdateSpec spec = spec_at(r.step);
+  r.seeds[0] = step_seed(method_.seed, r.step);
+  r.lr = spec.lr;
+  r.correction1 = spec.correction1;
+  r.correction2 = spec.correction2;
+  r.first = spec.first ? 1 : 0;
+  return is_moderate(spec);
+}
+
 StepInfo ElementwiseMethod::attempt(const View& w, const Batch& batch, const Mode& mode) {
-  const math::UpdateSpec spec = spec_at(mode);
+  const math::UpdateSpec spec = spec_at(mode.step);
   Outputs out{.grad = &g_};
   if (method_.diag) {
     out.diag = {{*method_.diag, &d_, method_.samples, step_seed(method_.seed, mode.step)}};
@@ -79,7 +101,7 @@ StepInfo ElementwiseMethod::attempt(const View& w, const Batch& batch, const Mod
   require_finite(info.loss, mode);
   const double norm_g = require_finite("gradient", g_, mode);
   const double norm_d = method_.diag ? require_finite("curvature", d_, mode) : 0;
-  guarded_ = guarded_ || may_overflow(spec, norm_g, norm_d);
+  guarded_ = guarded_ || !is_moderate(spec) || !(norm_g <= moderate() && norm_d <= moderate());
   if (guarded_) {
     guarded_update(spec, w, mode);
   } else {
@@ -88,14 +110,13 @@ StepInfo ElementwiseMethod::attempt(const View& w, const Batch& batch, const Mod
   return info;
 }
 
-bool ElementwiseMethod::may_overflow(const math::UpdateSpec& s, double norm_g,
-                                     double norm_d) const {
+// Does an update from moderate arrays stay far inside the range?
+bool ElementwiseMethod::is_moderate(const math::UpdateSpec& s) const {
   const double largest =
       dtype_ == DType::f32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
   const double step = s.kind == math::UpdateKind::sgd ? s.lr * moderate() * 2 / (1 - s.momentum)
                                                       : s.lr * moderate() / s.correction1 / s.eps;
-  return !(norm_g <= moderate() && norm_d <= moderate() && step <= largest / 4 && s.decay <= 1 &&
-           s.lr * s.decay <= 1);
+  return step <= largest / 4 && s.decay <= 1 && s.lr * s.decay <= 1;
 }
 
 void ElementwiseMethod::update(const math::UpdateSpec& spec, const View& w) const {

@@ -1,9 +1,7 @@
-// The frame of every step, and saving and loading of state.
+// What every step needs, and saving and loading of state.
 #include "optim/impl.hpp"
 
 #include <cmath>
-
-#include "objective/impl.hpp"
 
 namespace hesscore {
 
@@ -13,24 +11,9 @@ void throw_non_finite(const std::string& what, const Mode& mode) {
 }
 
 Optimizer::Impl::Impl(const Objective& f)
-    : mini_batches(f.device()), f_(f), n_(f.num_params()), steps_(scalars_["step"]) {}
+    : f_(f), n_(f.num_params()), steps_(scalars_["step"]), mini_batches_(f.device()) {}
 
 Optimizer::Impl::~Impl() = default;
-
-void Optimizer::Impl::check(const View& w, const Batch& data) const {
-  Bindings bindings;
-  Request request = f_.impl().check_point(w, data.x, {.train = true}, bindings);
-  f_.impl().check_target(data, request, bindings);
-}
-
-StepInfo Optimizer::Impl::step(const View& w, const Batch& batch, std::uint64_t dropout_seed) {
-  prepare(w);
-  const auto taken = static_cast<std::uint64_t>(steps_);
-  StepInfo info = attempt(w, batch, {.train = true, .seed = dropout_seed, .step = taken});
-  info.step = static_cast<std::int64_t>(taken) + 1;
-  if (info.accepted) steps_ += 1;
-  return info;
-}
 
 void Optimizer::Impl::prepare(const View& w) {
   if (w.shape.size() != 1 || w.shape[0] != n_) {
@@ -43,6 +26,7 @@ void Optimizer::Impl::prepare(const View& w) {
                      std::string(name_of(w.dtype)));
   }
   algebra_.reset();
+  device_steps_.reset();
   dtype_ = w.dtype;
   for (auto& [name, vector] : vectors_) vector = make_vector();
   allocate_scratch();

@@ -5,6 +5,7 @@
 
 #include "backend/algebra.hpp"
 #include "hesscore/optim.hpp"
+#include "optim/device_steps.hpp"
 #include "optim/mini_batches.hpp"
 
 namespace hesscore {
@@ -14,17 +15,20 @@ class Optimizer::Impl {
   explicit Impl(const Objective& f);
   virtual ~Impl();
 
-  // Throws what a step on this batch would throw, for a whole data set before its first step.
-  void check(const View& w, const Batch& data) const;
-  StepInfo step(const View& w, const Batch& batch, std::uint64_t dropout_seed);
+  StepInfo step(const View& w, const Batch& batch);
+  using OnStep = std::function<bool(const StepInfo&)>;
+  std::int64_t run(const View& w, const Batch& data, const RunOptions& options, std::int64_t epoch,
+                   std::int64_t first, std::int64_t count, const OnStep& on_step);
   State state() const;
   void load_state(const State& state);
-
-  MiniBatches mini_batches;
 
  protected:
   // One step from w. Touches w and the state only as its last act, which cannot fail.
   virtual StepInfo attempt(const View& w, const Batch& batch, const Mode& mode) = 0;
+  // For methods whose step a device can take by itself, as long as the update cannot overflow.
+  virtual std::optional<DeviceUpdate> device_update() const { return {}; }
+  // Completes the record of that step, or returns false if the update might overflow.
+  virtual bool describe(math::StepRecord&) const { return false; }
   virtual void allocate_scratch() = 0;
   virtual void after_load() {}
 
@@ -45,13 +49,32 @@ class Optimizer::Impl {
   DType dtype_ = DType::f32;
 
  private:
+  // Throws what a step on this batch would throw, for a whole data set before its first step.
+  Request check(const View& w, const Batch& data, Bindings& b) const;
   void prepare(const View& w);
+  StepInfo careful_step(const View& w, const Batch& batch, std::uint64_t dropout_seed);
+
+  struct Launch {
+    Request request;
+    StepRows rows;
+    std::int64_t most = 1, first_row = 0;
+    bool paced = false;  // as many as fill about 10 ms
+    std::uint64_t dropout_seed = 0;
+    std::function<void()> meanwhile = {};
+  };
+  // The losses of the next steps, which the device took; none if the first is for careful_step.
+  std::vector<double> launch(Launch l);
+  std::vector<double> launch_batches(const View& w, std::int64_t first, std::int64_t most,
+                                     const RunOptions& options);
+  std::vector<math::StepRecord> records(const Launch& l, std::int64_t most) const;
   void check_state(const State& state) const;
   void upload(const State& state);
 
   std::map<std::string, Vector> vectors_;
   std::map<std::string, double> scalars_;
   double& steps_;
+  MiniBatches mini_batches_;
+  std::unique_ptr<DeviceSteps> device_steps_;
   std::optional<Algebra> algebra_;  // empty until the dtype is known
   std::optional<State> pending_;    // loaded before that
 };

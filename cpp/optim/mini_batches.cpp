@@ -33,7 +33,43 @@ void check_rows(const char* name, const View& array, std::int64_t rows) {
   }
 }
 
+// The batch of what `f` makes of each array, which it gets with its number.
+template <class F>
+Batch map_arrays(const Batch& from, const F& f) {
+  Batch to;
+  std::size_t number = 0;
+  for (const auto& [name, x] : from.x.arrays) to.x.arrays.emplace_back(name, f(x, number++));
+  to.y = f(from.y, number++);
+  if (from.sample_weight) to.sample_weight = f(from.sample_weight, number);
+  return to;
+}
+
+View stretch(const View& array, std::int64_t first, std::int64_t rows) {
+  Shape shape = array.shape;
+  shape[0] = rows;
+  const auto* begin = static_cast<const std::byte*>(array.data);
+  return View(begin + static_cast<std::size_t>(first) * row_bytes(array), array.dtype,
+              std::move(shape));
+}
+
 }  // namespace
+
+MiniBatches::MiniBatches(Device& device)
+    : device_(device),
+      gather_(device.kernels().get<kernels::Gather>(DType::f32)),
+      first_step_(device, sizeof(math::StepRecord)),
+      source_(device) {
+  const math::StepRecord record;
+  device.from_host(first_step_.data(), &record, sizeof record);
+}
+
+// Row numbers in the order of an epoch.
+std::vector<std::int64_t> MiniBatches::make(const Order& order) {
+  if (order.shuffle) return permutation(order.rows, order.seed, order.epoch);
+  std::vector<std::int64_t> numbers(static_cast<std::size_t>(order.rows));
+  std::iota(numbers.begin(), numbers.end(), 0);
+  return numbers;
+}
 
 void MiniBatches::select(const Batch& data, const RunOptions& options, std::int64_t epoch) {
   if (options.batch_size < 1) {
@@ -48,51 +84,82 @@ void MiniBatches::select(const Batch& data, const RunOptions& options, std::int6
   check_rows("y", data.y, rows);
   check_rows("sample_weight", data.sample_weight, rows);
 
-  const auto number = static_cast<std::uint64_t>(epoch);
-  const bool same = rows == static_cast<std::int64_t>(order_.size()) &&
-                    options.shuffle_seed == seed_ && number == epoch_;
-  if (options.shuffle && !same) order_ = permutation(rows, options.shuffle_seed, number);
-  if (options.shuffle) seed_ = options.shuffle_seed, epoch_ = number;
   data_ = data;
   rows_ = rows;
   batch_size_ = std::min(options.batch_size, rows);
-  shuffle_ = options.shuffle;
   staging_.resize(data.x.arrays.size() + 2);
+  const bool upload = options.host_data && !device_.is_host();
+  in_place_ = !options.shuffle && !upload;
+  if (in_place_ && device_.is_host()) return;
+  choose_order(options.shuffle
+                   ? Order{true, options.shuffle_seed, static_cast<std::uint64_t>(epoch), rows}
+                   : Order{.rows = rows});
+  source_.set_data(data, upload, batch_size_);
+}
+
+void MiniBatches::choose_order(const Order& order) {
+  if (order == order_) return;
+  if (order == next_order_) {
+    std::swap(numbers_, next_numbers_);
+    next_order_ = {};
+  } else {
+    numbers_ = make(order);
+  }
+  order_ = order;
+  source_.set_order(numbers_);
+}
+
+void MiniBatches::anticipate(std::int64_t index) {
+  source_.anticipate(index);
+  Order next = order_;
+  ++next.epoch;
+  if (!order_.shuffle || next == next_order_) return;
+  next_numbers_ = make(next);
+  next_order_ = next;
+}
+
+std::int64_t MiniBatches::rows(std::int64_t index) const {
+  return std::min(batch_size_, rows_ - index * batch_size_);
+}
+
+std::int64_t MiniBatches::equal(std::int64_t index) const {
+  return std::max<std::int64_t>(1, rows_ / batch_size_ - index);
 }
 
 Batch MiniBatches::batch(std::int64_t index) {
-  const std::int64_t first = index * batch_size_;
-  const std::int64_t rows = std::min(batch_size_, rows_ - first);
-  Batch batch;
-  std::size_t slot = 0;
-  for (const auto& [name, x] : data_.x.arrays) {
-    batch.x.arrays.emplace_back(name, take(x, slot++, first, rows));
+  if (in_place_) {
+    return map_arrays(data_, [&](const View& array, std::size_t) {
+      return stretch(array, index * batch_size_, rows(index));
+    });
   }
-  batch.y = take(data_.y, slot++, first, rows);
-  batch.sample_weight = take(data_.sample_weight, slot, first, rows);
-  return batch;
+  source_.need(index);
+  device_.wait_uploads();
+  const std::int64_t* order = source_.order() + source_.first_row(index);
+  const Batch to = target(index);
+  const auto gather = [&](const View& from, const View& room) {
+    if (!from) return;
+    gather_(device_.stream(), {In(from.data), In(order), In(first_step_.data()), Out(room.data),
+                               rows(index), static_cast<std::int64_t>(row_bytes(from))});
+  };
+  const Batch& from = source_.data();
+  for (std::size_t i = 0; i < to.x.arrays.size(); ++i) {
+    gather(from.x.arrays[i].second, to.x.arrays[i].second);
+  }
+  gather(from.y, to.y);
+  gather(from.sample_weight, to.sample_weight);
+  return to;
 }
 
-// In order, a batch is a stretch of the data itself.
-View MiniBatches::take(const View& array, std::size_t slot, std::int64_t first, std::int64_t rows) {
-  if (!array) return array;
-  Shape shape = array.shape;
-  shape[0] = 1;
-  const std::size_t row = static_cast<std::size_t>(element_count(shape)) * size_of(array.dtype);
-  const auto* source = static_cast<const std::byte*>(array.data);
-  shape[0] = rows;
-  if (!shuffle_) {
-    return View(source + static_cast<std::size_t>(first) * row, array.dtype, std::move(shape));
-  }
-  Buffer& staging = staging_[slot];
-  const std::size_t bytes = static_cast<std::size_t>(batch_size_) * row;
-  if (staging.data() == nullptr || staging.bytes() < bytes) staging = Buffer(device_, bytes);
-  auto* target = static_cast<std::byte*>(staging.data());
-  for (std::int64_t i = 0; i < rows; ++i, target += row) {
-    const auto from = static_cast<std::size_t>(order_[static_cast<std::size_t>(first + i)]);
-    device_.copy(target, source + from * row, row);
-  }
-  return View(staging.data(), array.dtype, std::move(shape));
+Batch MiniBatches::target(std::int64_t index) {
+  return map_arrays(data_, [&](const View& array, std::size_t slot) {
+    Buffer& staging = staging_[slot];
+    const std::size_t bytes =
+        std::max<std::size_t>(1, static_cast<std::size_t>(batch_size_) * row_bytes(array));
+    if (staging.bytes() < bytes) staging = Buffer(device_, bytes);
+    Shape shape = array.shape;
+    shape[0] = rows(index);
+    return View(staging.data(), array.dtype, std::move(shape));
+  });
 }
 
 }  // namespace hesscore

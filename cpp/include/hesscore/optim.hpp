@@ -81,6 +81,14 @@ struct RunOptions {
   std::uint64_t shuffle_seed = 0;
   bool shuffle = true;
   std::uint64_t dropout_seed = 0;
+  // The data lie in host memory, whatever the device: batches are uploaded while the ones before
+  // them are in use.
+  bool host_data = false;
+  // A device that takes steps by itself is looked at after this many of them; 0: about every 10 ms.
+  std::int64_t steps_per_launch = 0;
+  // `on_step` is called, and may stop, after each step. False: whenever the device is looked at,
+  // for all the steps since then; a stop counts from there.
+  bool every_step = true;
 };
 
 class HESSCORE_API Optimizer {
@@ -96,7 +104,8 @@ class HESSCORE_API Optimizer {
 
   // Steps first .. first+count-1 of the given epoch over the whole data set, gathered batch by
   // batch into memory of our own; the last batch may be smaller. `on_step` sees every report;
-  // returning true stops. Returns the number of steps taken.
+  // returning true stops. Returns the number of steps taken. Steps are bitwise those of step(),
+  // whoever launches them, but for the seed of dropout.
   std::int64_t run(View w, const Batch& data, const RunOptions& options, std::int64_t epoch,
                    std::int64_t first, std::int64_t count,
                    const std::function<bool(const StepInfo&)>& on_step = {});

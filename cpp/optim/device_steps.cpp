@@ -1,0 +1,103 @@
+// DeviceSteps: the order of uploads, launches and the one wait.
+#include "optim/device_steps.hpp"
+
+#include <cstring>
+
+namespace hesscore {
+namespace {
+
+constexpr std::size_t kMaxPlans = 16;
+constexpr std::int64_t kTogether = TrainingStep::kTogether;
+
+// How many of the steps that are left go together.
+std::int64_t launch_size(std::int64_t left) { return left < kTogether ? 1 : kTogether; }
+
+template <class T>
+void append(std::vector<double>& to, const std::byte* from, std::int64_t n) {
+  const T* values = reinterpret_cast<const T*>(from);
+  to.insert(to.end(), values, values + n);
+}
+
+}  // namespace
+
+DeviceSteps::DeviceSteps(const Objective& f, DType dtype)
+    : f_(f),
+      device_(f.device()),
+      loss_size_(size_of(dtype)),
+      records_(device_, kMost * sizeof(math::StepRecord)),
+      results_(device_, sizeof done_ + loss_bytes(kTogether + kMost)),
+      outbox_(device_, records_.bytes()),
+      inbox_(device_, results_.bytes()) {
+  device_.from_host(results_.data(), &done_, sizeof done_);
+}
+
+TrainingStep& DeviceSteps::prepare(const Request& r, const StepRows& rows, const DeviceUpdate& u) {
+  const std::pair key(rows.data.has_value(), r);
+  auto it = steps_.find(key);
+  if (it == steps_.end()) {
+    if (steps_.size() >= kMaxPlans) steps_.clear();
+    it = steps_.emplace(key, std::make_unique<TrainingStep>(f_.impl(), r, u, key.first, kMost))
+             .first;
+  }
+  it->second->bind(rows, u);
+  return *it->second;
+}
+
+std::vector<double> DeviceSteps::run(TrainingStep& step,
+                                     const std::vector<math::StepRecord>& records,
+                                     const std::function<void()>& meanwhile) {
+  const auto begin = std::chrono::steady_clock::now();
+  const auto steps = static_cast<std::int64_t>(records.size());
+  const std::size_t bytes = records.size() * sizeof(math::StepRecord);
+  std::memcpy(outbox_.data(), records.data(), bytes);
+  device_.upload(records_.data(), outbox_.data(), bytes);
+  device_.wait_uploads();
+  device_.clear_alarm();
+  launch(step, steps);
+  try {
+    if (meanwhile) meanwhile();
+  } catch (const std::exception&) {  // NOLINT: what fails here fails again where it is needed
+  }
+  std::vector<double> losses = read(steps);
+  step.pace.took(steps, std::chrono::steady_clock::now() - begin);
+  if (losses.size() < records.size()) step.pace.restart();
+  return losses;
+}
+
+void DeviceSteps::launch(TrainingStep& step, std::int64_t steps) {
+  const auto* records = static_cast<const math::StepRecord*>(records_.data());
+  auto* losses = static_cast<std::byte*>(results_.data()) + sizeof done_;
+  const StepMemory memory{records, losses, static_cast<std::int64_t*>(results_.data())};
+  for (std::int64_t i = 0; i < steps;) {
+    const std::int64_t now = launch_size(steps - i);
+    if (i > 0) {
+      device_.copy(records_.data(), records + i,
+                   static_cast<std::size_t>(now) * sizeof(math::StepRecord));
+    }
+    step.run(now, memory);
+    if (i + now < steps) {
+      device_.copy(losses + loss_bytes(kTogether + i), losses, loss_bytes(now));
+    }
+    i += now;
+  }
+}
+
+// The one wait. Losses of the last launch are still where it put them.
+std::vector<double> DeviceSteps::read(std::int64_t steps) {
+  const std::int64_t last = steps % kTogether == 0 ? kTogether : 1;
+  const std::int64_t before = steps - last;
+  const auto* inbox = static_cast<const std::byte*>(inbox_.data());
+  device_.to_host(inbox_.data(), results_.data(),
+                  sizeof done_ + loss_bytes(before > 0 ? kTogether + before : last));
+  const auto add = loss_size_ == sizeof(float) ? &append<float> : &append<double>;
+  std::vector<double> losses;
+  add(losses, inbox + sizeof done_ + loss_bytes(kTogether), before);
+  add(losses, inbox + sizeof done_, last);
+
+  std::int64_t done = 0;
+  std::memcpy(&done, inbox, sizeof done);
+  losses.resize(static_cast<std::size_t>(done - std::exchange(done_, done)));
+  return losses;
+}
+
+}  // namespace hesscore
