@@ -137,17 +137,20 @@ __global__ void __launch_bounds__(Sheet::kThreads)
   constexpr int kWidth = kPack<T>;
   const Part part = part_of(sheet, a.reps);
   const std::int64_t i = part.column * kWidth;
-  if (i >= a.n) return;
   const Extent e = extent<kWidth>(i, a.n, a.wide);
+  std::int64_t r = part.first;
+  if (i >= a.n || r >= part.end) return;
   T x[kIn][kWidth], y[kOut][kWidth];
+  const auto fetch = [&](int first) {
 #pragma unroll
-  for (int q = 0; q < kShared; ++q) load(x[q], a.in[q] == nullptr ? nullptr : a.in[q] + i, e);
-#pragma unroll 1
-  for (std::int64_t r = part.first; r < part.end; r += part.step) {
-#pragma unroll
-    for (int q = kShared; q < kIn; ++q) {
-      load(x[q], a.in[q] == nullptr ? nullptr : a.in[q] + (r * a.in_step[q] + i), e);
+    for (int q = 0; q < kIn; ++q) {
+      const std::int64_t from = (q < kShared ? 0 : r * a.in_step[q]) + i;
+      if (q >= first) load(x[q], a.in[q] == nullptr ? nullptr : a.in[q] + from, e);
     }
+  };
+  fetch(0);
+#pragma unroll 1
+  while (true) {
 #pragma unroll
     for (int k = 0; k < kWidth; ++k) {
       T at[kIn], to[kOut];
@@ -161,6 +164,8 @@ __global__ void __launch_bounds__(Sheet::kThreads)
     for (int q = 0; q < kOut; ++q) {
       if (a.out[q]) put(a.out[q], r * a.out_step + i, y[q], e);
     }
+    if ((r += part.step) >= part.end) return;
+    fetch(kShared);
   }
 }
 
