@@ -1,0 +1,441 @@
+// Conjugate gradients whose iterations need no host, against those that the host drives: on every
+// device there is, the CPU included.
+#include <random>
+
+#include "check.hpp"
+#include "curvature/curvature_operator.hpp"
+#include "hesscore/hesscore.hpp"
+#include "solve/cg.hpp"
+
+using namespace hesscore;
+
+namespace {
+
+using Numbers = std::vector<double>;
+constexpr Product kProducts[] = {Product::hessian, Product::ggn, Product::fisher_mc,
+                                 Product::fisher_empirical};
+
+template <class F>
+void on_devices(F body) {
+  for (const std::string& name : devices()) {
+    const int before = check::failures;
+    body(device(name));
+    if (check::failures > before) std::printf("  (on %s)\n", name.c_str());
+  }
+}
+
+// Hides what an operator knows beyond its product.
+class Plain final : public LinearOperator {
+ public:
+  explicit Plain(const LinearOperator& a) : a_(a) {}
+  std::int64_t size() const override { return a_.size(); }
+  DType dtype() const override { return a_.dtype(); }
+  Device& device() const override { return a_.device(); }
+  void apply(const void* v, void* out, std::int64_t count) const override {
+    a_.apply(v, out, count);
+  }
+
+ private:
+  const LinearOperator& a_;
+};
+
+Numbers draw(std::int64_t n, unsigned seed, double scale = 1) {
+  std::mt19937 random(seed);
+  std::normal_distribution<double> normal(0, scale);
+  Numbers v(static_cast<std::size_t>(n));
+  for (double& x : v) x = normal(random);
+  return v;
+}
+
+Vector on(Device& d, const Numbers& values, DType dtype) {
+  Vector v(d, dtype, static_cast<std::int64_t>(values.size()));
+  v.from_host(values);
+  return v;
+}
+
+constexpr std::int64_t kBatch = 6, kIn = 5, kOut = 4;
+
+int layers(GraphBuilder& b) {
+  return b.linear(b.sigmoid(b.linear(b.tanh(b.linear(b.input({kIn}), 7)), 6)), kOut);
+}
+
+// A layer used twice, one without bias, and a gate.
+int shared_layers(GraphBuilder& b) {
+  const auto twice = b.make_linear(kIn, kIn, true, "twice");
+  const int h = b.tanh(b.call(twice, b.input({kIn})));
+  return b.linear(b.call(twice, b.multiply(h, b.sigmoid(b.linear(h, kIn)))), kOut, false);
+}
+
+struct Problem {
+  Problem(Device& d, const Loss& loss, DType dtype_ = DType::f64,
+          int (*network)(GraphBuilder&) = &layers)
+      : f(make(loss, network), d, dtype_),
+        dtype(dtype_),
+        n(f.num_params()),
+        w(on(d, draw(n, 1, 0.4), dtype)),
+        x(on(d, draw(kBatch * kIn, 2), dtype)),
+        y(on(d, targets(loss), dtype)),
+        labels(d, kBatch * sizeof(std::int64_t)),
+        b(on(d, draw(n, 3), dtype)) {
+    const std::int64_t values[kBatch] = {0, 3, 1, 2, 2, 0};
+    d.from_host(labels.data(), values, sizeof values);
+    batch.x = View(x.data(), dtype, {kBatch, kIn});
+    const std::int64_t width = y.size() / kBatch;
+    batch.y = std::holds_alternative<CrossEntropyLoss>(loss)
+                  ? View(labels.data(), DType::i64, {kBatch})
+                  : View(y.data(), dtype, {kBatch, width});
+  }
+
+  static Graph make(const Loss& loss, int (*network)(GraphBuilder&)) {
+    GraphBuilder b;
+    const int z = network(b);
+    return b.finish(z, loss);
+  }
+  static Numbers targets(const Loss& loss) {
+    Numbers y = draw(kBatch * (std::holds_alternative<GaussianNLLLoss>(loss) ? kOut / 2 : kOut), 4);
+    if (std::holds_alternative<BCEWithLogitsLoss>(loss)) {
+      for (double& v : y) v = v > 0;
+    }
+    if (std::holds_alternative<PoissonNLLLoss>(loss)) {
+      for (double& v : y) v = std::floor(std::abs(v) * 3);
+    }
+    return y;
+  }
+  std::unique_ptr<LinearOperator> curvature_of(Product kind) const {
+    return curvature(f, kind, w, batch, {}, true, 2, 7);
+  }
+  Vector zeros() const { return Vector(f.device(), dtype, n); }
+  DiagonalOperator diagonal() const {
+    Numbers d = draw(n, 5);
+    for (double& v : d) v = 0.5 + std::abs(v);
+    return DiagonalOperator(on(f.device(), d, dtype));
+  }
+
+  Objective f;
+  DType dtype;
+  std::int64_t n;
+  Vector w, x, y;
+  Buffer labels;
+  Vector b;
+  Batch batch;
+};
+
+struct Solution {
+  SolveReport report;
+  Numbers x;
+};
+
+Solution solve(const LinearOperator& A, const Vector& b, const Numbers& x0,
+               const CgOptions& options, bool resident) {
+  Vector x = on(A.device(), x0, A.dtype());
+  CgWorkspace workspace;
+  SolveReport report = cg(A, b, x, options, workspace, resident);
+  return {std::move(report), x.to_host()};
+}
+
+void check_close(const Numbers& a, const Numbers& b, double tolerance) {
+  CHECK(a.size() == b.size());
+  double scale = 1e-300, worst = 0;
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    scale = std::fmax(scale, std::abs(b[i]));
+    worst = std::fmax(worst, std::abs(a[i] - b[i]));
+    if (std::isnan(a[i]) != std::isnan(b[i])) worst = 1e300;
+  }
+  CHECK(worst <= tolerance * scale);
+}
+
+void check_same(const Solution& a, const Solution& b, double tolerance) {
+  CHECK(a.report.status == b.report.status);
+  CHECK(a.report.iterations == b.report.iterations);
+  check_close(a.x, b.x, tolerance);
+  check_close(a.report.history, b.report.history, tolerance);
+  check_close(a.report.model, b.report.model, tolerance);
+  CHECK(a.report.residual == a.report.history.back() || std::isnan(a.report.residual));
+}
+
+// Solves both ways and compares; returns the host's.
+Solution compare(const LinearOperator& A, const Vector& b, const Numbers& x0,
+                 const CgOptions& options, double tolerance) {
+  CHECK(A.resident_cg(options.preconditioner != nullptr).cg != nullptr);
+  const Solution host = solve(Plain(A), b, x0, options, false);
+  const Solution resident = solve(A, b, x0, options, true);
+  check_same(resident, host, tolerance);
+  if (tolerance < 1e-9) CHECK(resident.report.message == host.report.message);
+  return host;
+}
+
+const std::vector<Loss>& losses() {
+  static const std::vector<Loss> all{MSELoss{},         CrossEntropyLoss{}, BCEWithLogitsLoss{},
+                                     GaussianNLLLoss{}, PoissonNLLLoss{},   HuberLoss{}};
+  return all;
+}
+
+}  // namespace
+
+TEST("the device takes the host's steps: every loss and matrix, shifted, preconditioned, warm") {
+  on_devices([](Device& d) {
+    for (const Loss& loss : losses()) {
+      const Problem p(d, loss);
+      const DiagonalOperator M = p.diagonal();
+      const Numbers zero(static_cast<std::size_t>(p.n)), start = draw(p.n, 6);
+      for (const Product kind : kProducts) {
+        const auto G = p.curvature_of(kind);
+        const ShiftedOperator inner(*G, 0.3, 2.0), A(inner, 0.2, 1.5);
+        for (const LinearOperator* m : {static_cast<const LinearOperator*>(nullptr),
+                                        static_cast<const LinearOperator*>(&M)}) {
+          for (const Numbers& x0 : {zero, start}) {
+            compare(A, p.b, x0, {.rtol = 0, .maxiter = 5, .preconditioner = m}, 1e-10);
+          }
+        }
+      }
+    }
+  });
+}
+
+TEST("layers used twice accumulate onto the residual") {
+  on_devices([](Device& d) {
+    const Problem p(d, MSELoss{}, DType::f64, &shared_layers);
+    const Numbers zero(static_cast<std::size_t>(p.n));
+    for (const Product kind : kProducts) {
+      const auto G = p.curvature_of(kind);
+      compare(ShiftedOperator(*G, 1), p.b, zero, {.rtol = 0, .maxiter = 5}, 1e-11);
+    }
+  });
+}
+
+TEST("float32 takes them as well as it can") {
+  on_devices([](Device& d) {
+    const Problem p(d, CrossEntropyLoss{}, DType::f32);
+    const auto G = p.curvature_of(Product::ggn);
+    const DiagonalOperator M = p.diagonal();
+    const ShiftedOperator A(*G, 0.5);
+    const Numbers zero(static_cast<std::size_t>(p.n));
+    compare(A, p.b, zero, {.rtol = 1e-4}, 1e-4);
+    compare(A, p.b, zero, {.rtol = 1e-4, .preconditioner = &M}, 1e-4);
+  });
+}
+
+TEST("it converges, and solves again from what it keeps, bit for bit") {
+  on_devices([](Device& d) {
+    const Problem p(d, MSELoss{});
+    const auto G = p.curvature_of(Product::ggn);
+    const ShiftedOperator A(*G, 0.1), B(*G, 3);
+    const Numbers zero(static_cast<std::size_t>(p.n));
+    const CgOptions options{.rtol = 1e-9};
+    const Solution first = solve(A, p.b, zero, options, true);
+    CHECK(first.report.status == Status::converged);
+    compare(B, p.b, zero, options, 1e-8);
+    const Solution again = solve(A, p.b, zero, options, true);
+    CHECK(again.x == first.x && again.report.history == first.report.history);
+    CHECK(again.report.message == first.report.message);
+    const Solution done = solve(A, p.b, first.x, {.rtol = 1e-8}, true);
+    CHECK(done.report.iterations == 0 && done.x == first.x);
+  });
+}
+
+TEST("negative curvature at once gives the direction, later the last iterate") {
+  on_devices([](Device& d) {
+    const Problem p(d, MSELoss{});
+    const Numbers zero(static_cast<std::size_t>(p.n));
+    bool later = false;
+    for (const Product kind : {Product::ggn, Product::hessian}) {
+      const auto G = p.curvature_of(kind);
+      const Solution first = compare(ShiftedOperator(*G, -100), p.b, zero, {.rtol = 1e-10}, 1e-11);
+      CHECK(first.report.status == Status::negative_curvature && first.report.iterations == 1);
+      CHECK(first.x == p.b.to_host());
+      Vector gb = p.zeros();  // in the range of G: the shift shows only when G is nearly exhausted
+      ShiftedOperator(*G, 1e-3).apply(p.b.data(), gb.data());
+      for (const double shift : {-0.3, -0.1, -1e-2, -1e-3}) {
+        const Solution s =
+            compare(ShiftedOperator(*G, shift), gb, zero, {.rtol = 1e-10, .maxiter = 12}, 1e-6);
+        later = later || (s.report.status == Status::negative_curvature && s.report.iterations > 1);
+      }
+    }
+    CHECK(later);
+  });
+}
+
+TEST("numbers that are not finite break it down at the last good iterate") {
+  on_devices([](Device& d) {
+    Problem p(d, MSELoss{});
+    const Numbers start = draw(p.n, 6);
+    const Numbers zero(static_cast<std::size_t>(p.n));
+    Numbers values = p.b.to_host();
+    values[3] = std::nan("");
+    const auto G = p.curvature_of(Product::ggn);
+    const Solution bad_b = compare(*G, on(d, values, p.dtype), zero, {}, 1e-12);
+    CHECK(bad_b.report.status == Status::breakdown && bad_b.x == zero);
+    values = p.w.to_host();
+    values[0] = std::nan("");
+    p.w.from_host(values);
+    for (const Product kind : kProducts) {
+      const Solution s = compare(*p.curvature_of(kind), p.b, zero, {}, 1e-12);
+      CHECK(s.report.status == Status::breakdown && s.x == zero && s.report.iterations == 0);
+    }
+  });
+}
+
+TEST("an overflow of the residual leaves the last good iterate") {
+  on_devices([](Device& d) {
+    const Problem p(d, MSELoss{});
+    const auto G = p.curvature_of(Product::hessian);
+    const Numbers zero(static_cast<std::size_t>(p.n));
+    const ShiftedOperator A(*G, 1e-3, 1e-3);
+    const Solution s = compare(A, on(d, draw(p.n, 8, 1e150), p.dtype), zero, {}, 1e-6);
+    CHECK(s.report.status != Status::stopped);
+  });
+}
+
+TEST("a preconditioner that is not positive is a breakdown") {
+  on_devices([](Device& d) {
+    const Problem p(d, MSELoss{});
+    const auto G = p.curvature_of(Product::ggn);
+    const ShiftedOperator A(*G, 1);
+    Numbers values(static_cast<std::size_t>(p.n), -1.0);
+    const Numbers zero(values.size());
+    const DiagonalOperator negative(on(d, values, p.dtype));
+    CHECK(compare(A, p.b, zero, {.preconditioner = &negative}, 1e-12).report.status ==
+          Status::breakdown);
+    for (std::size_t i = 1; i < values.size(); ++i) values[i] = i % 5 == 0 ? -0.3 : 1;
+    const DiagonalOperator mixed(on(d, values, p.dtype));
+    compare(A, p.b, zero, {.rtol = 1e-12, .maxiter = 9, .preconditioner = &mixed}, 1e-7);
+  });
+}
+
+TEST("a zero right-hand side, and one parameter") {
+  on_devices([](Device& d) {
+    const Problem p(d, MSELoss{});
+    const auto G = p.curvature_of(Product::ggn);
+    const Solution s = solve(*G, p.zeros(), draw(p.n, 6), {}, true);
+    CHECK(s.report.status == Status::converged && s.report.iterations == 0);
+    CHECK(s.x == Numbers(static_cast<std::size_t>(p.n)));
+
+    GraphBuilder b;
+    const Objective f(b.finish(b.linear(b.input({1}), 1, false), MSELoss{}), d, DType::f64);
+    const Vector w = on(d, {2}, DType::f64), x = on(d, {1, 3}, DType::f64);
+    const Batch batch{View(x.data(), DType::f64, {2, 1}), View(x.data(), DType::f64, {2, 1})};
+    const auto one = ggn(f, w, batch);
+    const Solution t = compare(*one, on(d, {20}, DType::f64), {0}, {.rtol = 1e-12}, 1e-8);
+    CHECK(t.report.iterations == 1);
+    CHECK_CLOSE(t.x[0], 2, 1e-14);  // the mean of 2 x^2 is 10
+  });
+}
+
+TEST("Martens' rule and the iteration limit stop it where they stop the host") {
+  on_devices([](Device& d) {
+    const Problem p(d, MSELoss{});
+    const auto G = p.curvature_of(Product::ggn);
+    const ShiftedOperator A(*G, 1e-3);
+    const Numbers zero(static_cast<std::size_t>(p.n));
+    const Solution s =
+        compare(A, p.b, zero, {.rtol = 0, .maxiter = 60, .stop = StopRule::martens}, 1e-2);
+    CHECK(s.report.status == Status::converged && s.report.iterations > 10);
+    const Solution t = compare(A, p.b, zero, {.rtol = 0, .maxiter = 5}, 1e-10);
+    CHECK(t.report.status == Status::max_iterations && t.report.iterations == 5);
+  });
+}
+
+TEST("callbacks see the iterates that the host's see, and may stop") {
+  on_devices([](Device& d) {
+    const Problem p(d, MSELoss{});
+    const auto G = p.curvature_of(Product::ggn);
+    const ShiftedOperator A(*G, 0.1);
+    const Plain plain(A);
+    const Numbers zero(static_cast<std::size_t>(p.n));
+    for (const int choice : {0, 1, 2, 3}) {
+      std::vector<Numbers> seen[2];
+      std::vector<std::int64_t> at[2];
+      for (const int resident : {0, 1}) {
+        std::int64_t next = 1;
+        CgOptions options{.rtol = 1e-14, .maxiter = 9};
+        options.callback = [&](std::int64_t i, double residual, const View& x) {
+          Numbers values(static_cast<std::size_t>(p.n));
+          d.to_host(values.data(), x.data, values.size() * sizeof(double));
+          values.push_back(residual);
+          seen[resident].push_back(std::move(values));
+          at[resident].push_back(i);
+          next = 2 * i;
+          return choice == 3 && i == 4;
+        };
+        if (choice == 1) options.callback_at = [](std::int64_t i) { return i % 3 == 0; };
+        if (choice == 2) options.callback_at = [&](std::int64_t i) { return i >= next; };
+        const Solution s = solve(resident ? static_cast<const LinearOperator&>(A) : plain, p.b,
+                                 zero, options, resident == 1);
+        CHECK(s.report.status == (choice == 3 ? Status::stopped : Status::max_iterations));
+        CHECK(s.report.iterations == (choice == 3 ? 4 : 9));
+      }
+      CHECK(at[0] == at[1] && at[0].size() == (choice == 0 ? 9u : choice == 1 ? 3u : 4u));
+      for (std::size_t i = 0; i < seen[0].size(); ++i) check_close(seen[1][i], seen[0][i], 1e-10);
+    }
+  });
+}
+
+TEST("a callback may solve with the same operator") {
+  on_devices([](Device& d) {
+    const Problem p(d, MSELoss{});
+    const auto G = p.curvature_of(Product::ggn);
+    const ShiftedOperator A(*G, 0.1);
+    const Numbers zero(static_cast<std::size_t>(p.n));
+    const CgOptions plain{.rtol = 1e-8};
+    const Solution alone = solve(A, p.b, zero, plain, true);
+    CgOptions nested = plain;
+    nested.callback = [&](std::int64_t, double, const View&) {
+      check_close(solve(A, p.b, zero, plain, true).x, alone.x, 1e-6);
+      return false;
+    };
+    CHECK(solve(A, p.b, zero, nested, true).x == alone.x);
+  });
+}
+
+TEST("records grow with the iterations") {
+  on_devices([](Device& d) {
+    if (!d.is_host()) return;  // thousands of iterations
+    constexpr std::int64_t n = 60;
+    GraphBuilder b;
+    const Objective f(b.finish(b.linear(b.input({n}), 1, false), MSELoss{}), d, DType::f64);
+    Numbers x(n * n);
+    for (std::size_t k = 0; k < n; ++k) x[k * n + k] = std::pow(10, -0.2 * static_cast<double>(k));
+    const Vector w = f.zeros(), in = on(d, x, DType::f64), y = on(d, draw(n, 1), DType::f64);
+    const auto G =
+        ggn(f, w, {View(in.data(), DType::f64, {n, n}), View(y.data(), DType::f64, {n, 1})});
+    const Solution s =
+        solve(*G, on(d, draw(n, 2), DType::f64), Numbers(n), {.rtol = 0, .maxiter = 10000}, true);
+    CHECK(s.report.iterations > 4096);
+    CHECK(s.report.history.size() == static_cast<std::size_t>(s.report.iterations) + 1);
+    CHECK(s.report.model.size() == s.report.history.size());
+    for (std::size_t i = 1; i < s.report.model.size(); ++i) {
+      CHECK(s.report.model[i] <= s.report.model[i - 1] + 1e-6 * std::abs(s.report.model[i]));
+    }
+  });
+}
+
+TEST("an operator that moves solves as one made there") {
+  on_devices([](Device& d) {
+    const Problem p(d, MSELoss{});
+    const Numbers zero(static_cast<std::size_t>(p.n));
+    const CgOptions options{.rtol = 1e-12, .maxiter = 8};
+    for (const bool snapshot : {false, true}) {
+      CurvatureOperator G(p.f, Product::ggn);
+      for (int step = 0; step < 6; ++step) {
+        const std::int64_t rows = step % 3 == 2 ? 2 : 3;
+        const Vector w = on(d, draw(p.n, 20 + static_cast<unsigned>(step), 0.4), p.dtype);
+        const std::int64_t first = step % 2 == 0 ? 0 : 3;
+        const auto part = [&](const Vector& v) {
+          const std::int64_t width = v.size() / kBatch;
+          return View(v.as<double>() + first * width, p.dtype, {rows, width});
+        };
+        const Batch batch{part(p.x), part(p.y)};
+        G.move_to(w, batch, {}, snapshot);
+        const auto fresh = ggn(p.f, w, batch);
+        const Numbers x0 = step < 3 ? zero : draw(p.n, 9);
+        const Solution a = solve(ShiftedOperator(G, 0.2), p.b, x0, options, true);
+        const Solution b = solve(ShiftedOperator(*fresh, 0.2), p.b, x0, options, true);
+        CHECK(a.x == b.x && a.report.history == b.report.history);
+        Vector u = p.zeros(), v = p.zeros();
+        G.apply(p.b.data(), u.data());
+        fresh->apply(p.b.data(), v.data());
+        CHECK(u.to_host() == v.to_host());
+      }
+    }
+  });
+}
