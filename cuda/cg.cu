@@ -1,9 +1,7 @@
 // Conjugate gradients that never ask the host: the three kernels of an iteration.
-#include <cstdint>
-#include <initializer_list>
-
 #include "backend/kernels.hpp"
 #include "group.cuh"
+#include "packs.cuh"
 #include "register.hpp"
 
 namespace hesscore::cuda {
@@ -18,68 +16,32 @@ constexpr unsigned kThreads = 256;
 // it.
 constexpr std::int64_t kSeedOfOneBlock = 8192;
 
-// Sixteen bytes of an array, loaded at once where it is aligned. Which thread has which elements
-// does not depend on that, so that sums do not either.
-template <class T, int kWidth>
-struct alignas(sizeof(T) * kWidth) Pack {
-  T at[kWidth];
-};
-
-template <int kWidth>
-struct Width {
-  static constexpr int value = kWidth;
-};
-
-template <bool kAligned, class T, int kWidth>
-__device__ __forceinline__ Pack<T, kWidth> load(const T* x, std::int64_t i, Width<kWidth>) {
-  Pack<T, kWidth> pack;
-  if constexpr (kAligned) {
-    pack = *reinterpret_cast<const Pack<T, kWidth>*>(x + i);
-  } else {
-    for (int k = 0; k < kWidth; ++k) pack.at[k] = x[i + k];
-  }
-  return pack;
-}
-
-template <bool kAligned, class T, int kWidth>
-__device__ __forceinline__ void save(T* x, std::int64_t i, const Pack<T, kWidth>& pack) {
-  if constexpr (kAligned) {
-    *reinterpret_cast<Pack<T, kWidth>*>(x + i) = pack;
-  } else {
-    for (int k = 0; k < kWidth; ++k) x[i + k] = pack.at[k];
-  }
-}
-
-// body(i, Width) for the packs of thread `first` of `stride`, and for what is left one by one.
+// body(i, extent) for the packs of thread `first` of `count`.
 template <class T, class Body>
-__device__ __forceinline__ void over(std::int64_t n, std::int64_t first, std::int64_t stride,
-                                     const Body& body) {
-  constexpr int kWidth = 16 / sizeof(T);
-  const std::int64_t packs = n / kWidth;
-  for (std::int64_t i = first; i < packs; i += stride) body(i * kWidth, Width<kWidth>());
-  for (std::int64_t i = packs * kWidth + first; i < n; i += stride) body(i, Width<1>());
+__device__ __forceinline__ void over_packs(std::int64_t n, bool wide, std::int64_t first,
+                                           std::int64_t count, const Body& body) {
+  constexpr int kWidth = kPack<T>;
+  for (std::int64_t i = first * kWidth; i < n; i += count * kWidth) {
+    body(i, extent<kWidth>(i, n, wide));
+  }
 }
 
-__device__ __forceinline__ std::int64_t thread_of_grid() {
-  return std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-}
-__device__ __forceinline__ std::int64_t threads_of_grid() {
-  return std::int64_t{gridDim.x} * blockDim.x;
+template <class T, class Body>
+__device__ __forceinline__ void over_grid(std::int64_t n, bool wide, const Body& body) {
+  over_packs<T>(n, wide, std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x,
+                std::int64_t{gridDim.x} * blockDim.x, body);
 }
 
 unsigned blocks_over(const Context& ctx, std::int64_t n) {
-  const unsigned blocks = blocks_for(ctx, n, 4 * kThreads, 4);
-  return blocks == 0 ? 1 : blocks;
+  return std::max(1u, blocks_for(ctx, n, 4 * kThreads, 4));
 }
 
-bool aligned(std::initializer_list<const void*> arrays) {
-  for (const void* p : arrays) {
-    if (reinterpret_cast<std::uintptr_t>(p) % 16 != 0) return false;
-  }
-  return true;
+template <class... T>
+bool all_aligned(const T*... arrays) {
+  return (aligned(arrays) && ...);
 }
 
-// ---- alpha ------------------------------------------------------------------------------------
+// ---- alpha --------------------------------------------------------------------------------------
 
 template <class T>
 struct Curvature {
@@ -87,28 +49,33 @@ struct Curvature {
   T* seed;
   CgState* state;
   std::int64_t n;
+  bool wide;
   double* partials;
   unsigned* ticket;
 };
 
-template <bool kAligned, class T>
+// seed = -alpha scale v, and zeros without a step, whatever v is.
+template <class T>
 __device__ void write_seed(const Curvature<T>& a, double alpha, std::int64_t first,
-                           std::int64_t stride) {
+                           std::int64_t count) {
   const T factor = static_cast<T>(-alpha * a.state->scale);
-  over<T>(a.n, first, stride, [&](std::int64_t i, auto width) {
-    auto v = load<kAligned>(a.v, i, width);
-    for (T& x : v.at) x = alpha == 0 ? T(0) : factor * x;
-    save<kAligned>(a.seed, i, v);
+  over_packs<T>(a.n, a.wide, first, count, [&](std::int64_t i, Extent e) {
+    T v[kPack<T>];
+    load(v, a.v + i, e);
+    for (T& x : v) x = alpha == 0 ? T(0) : factor * x;
+    store(a.seed + i, v, e);
   });
 }
 
-template <bool kAligned, class T>
+template <class T>
 __global__ void curvature_kernel(Curvature<T> a) {
   double sum[1] = {0};
-  over<T>(a.n, thread_of_grid(), threads_of_grid(), [&](std::int64_t i, auto width) {
-    const auto u = load<kAligned>(a.u, i, width), v = load<kAligned>(a.v, i, width);
-    for (int k = 0; k < width.value; ++k) {
-      sum[0] += static_cast<double>(u.at[k]) * static_cast<double>(v.at[k]);
+  over_grid<T>(a.n, a.wide, [&](std::int64_t i, Extent e) {
+    T u[kPack<T>], v[kPack<T>];
+    load(u, a.u + i, e);
+    load(v, a.v + i, e);
+    for (int k = 0; k < kPack<T>; ++k) {
+      sum[0] += static_cast<double>(u[k]) * static_cast<double>(v[k]);
     }
   });
   if (!grid_sums<1>(sum, a.partials, a.ticket)) return;
@@ -119,33 +86,35 @@ __global__ void curvature_kernel(Curvature<T> a) {
   }
   if (a.seed == nullptr || a.n > kSeedOfOneBlock) return;
   __syncthreads();
-  write_seed<kAligned>(a, alpha, threadIdx.x, blockDim.x);
+  write_seed(a, alpha, threadIdx.x, blockDim.x);
 }
 
-template <bool kAligned, class T>
+template <class T>
 __global__ void seed_kernel(Curvature<T> a) {
-  write_seed<kAligned>(a, a.state->alpha, thread_of_grid(), threads_of_grid());
+  write_seed(a, a.state->alpha, std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x,
+             std::int64_t{gridDim.x} * blockDim.x);
 }
 
 template <class T>
 void cg_curvature(void* stream, const kernels::CgCurvature::Args& args) {
   const Context& ctx = context_of(stream);
-  const Curvature<T> a{args.u.as<T>(),
-                       args.v.as<T>(),
-                       args.seed.as<T>(),
+  const T *const u = args.u.as<T>(), *const v = args.v.as<T>();
+  T* const seed = args.seed.as<T>();
+  const Curvature<T> a{u,
+                       v,
+                       seed,
                        args.state.as<CgState>(),
                        args.n,
+                       all_aligned(u, v, seed),
                        static_cast<double*>(ctx.workspace),
                        ctx.tickets};
-  const bool packs = aligned({a.u, a.v, a.seed});
   const unsigned blocks = blocks_over(ctx, a.n);
-  launch(ctx, packs ? &curvature_kernel<true, T> : &curvature_kernel<false, T>, blocks, kThreads, 0,
-         a);
-  if (a.seed == nullptr || a.n <= kSeedOfOneBlock) return;
-  launch(ctx, packs ? &seed_kernel<true, T> : &seed_kernel<false, T>, blocks, kThreads, 0, a);
+  launch(ctx, &curvature_kernel<T>, blocks, kThreads, 0, a);
+  if (seed == nullptr || a.n <= kSeedOfOneBlock) return;
+  launch(ctx, &seed_kernel<T>, blocks, kThreads, 0, a);
 }
 
-// ---- the residual -----------------------------------------------------------------------------
+// ---- the residual -------------------------------------------------------------------------------
 
 template <class T>
 struct Advance {
@@ -153,45 +122,34 @@ struct Advance {
   T* r;
   CgState* state;
   std::int64_t n;
-  bool start;
+  bool start, wide;
   double* partials;
   unsigned* ticket;
 };
 
-// r -= alpha (scale q + shift p)
-template <bool kAligned, class T, int kWidth>
-__device__ __forceinline__ Pack<T, kWidth> new_residual(const Advance<T>& a, T along_p, T along_q,
-                                                        std::int64_t i, const Pack<T, kWidth>& p,
-                                                        Width<kWidth> width) {
-  Pack<T, kWidth> r = load<kAligned>(static_cast<const T*>(a.r), i, width);
-  if (a.start) return r;
-  for (int k = 0; k < kWidth; ++k) r.at[k] -= along_p * p.at[k];
-  if (a.q != nullptr) {
-    const auto q = load<kAligned>(a.q, i, width);
-    for (int k = 0; k < kWidth; ++k) r.at[k] -= along_q * q.at[k];
-  }
-  save<kAligned>(a.r, i, r);
-  return r;
-}
-
-// Sums r'r, y'p and, with a diagonal, r'y and y'y.
-template <bool kAligned, bool kDiagonal, class T>
+// r -= alpha (scale q + shift p), and the sums r'r, y'p and, with a diagonal, r'y and y'y.
+template <bool kDiagonal, class T>
 __global__ void advance_kernel(Advance<T> a) {
   const double alpha = a.start ? 0 : a.state->alpha;
   if (!a.start && alpha == 0) return;
   const T along_p = static_cast<T>(alpha * a.state->shift);
   const T along_q = static_cast<T>(alpha * a.state->scale);
   double sums[kDiagonal ? 4 : 2] = {};
-  over<T>(a.n, thread_of_grid(), threads_of_grid(), [&](std::int64_t i, auto width) {
-    Pack<T, width.value> p{}, d{};
-    if (!a.start) p = load<kAligned>(a.p, i, width);
-    if constexpr (kDiagonal) d = load<kAligned>(a.d, i, width);
-    const auto r = new_residual<kAligned>(a, along_p, along_q, i, p, width);
-    for (int k = 0; k < width.value; ++k) {
-      const double res = static_cast<double>(r.at[k]);
-      const double y = kDiagonal ? static_cast<double>(d.at[k] * r.at[k]) : res;
+  over_grid<T>(a.n, a.wide, [&](std::int64_t i, Extent e) {
+    T p[kPack<T>], q[kPack<T>], d[kPack<T>], r[kPack<T>];
+    load(p, a.p == nullptr ? nullptr : a.p + i, e);
+    load(q, a.q == nullptr ? nullptr : a.q + i, e);
+    if constexpr (kDiagonal) load(d, a.d + i, e);
+    load(r, a.r + i, e);
+    if (!a.start) {
+      for (int k = 0; k < kPack<T>; ++k) r[k] -= along_q * q[k] + along_p * p[k];
+      store(a.r + i, r, e);
+    }
+    for (int k = 0; k < kPack<T>; ++k) {
+      const auto res = static_cast<double>(r[k]);
+      const double y = kDiagonal ? static_cast<double>(d[k] * r[k]) : res;
       sums[0] += res * res;
-      sums[1] += y * static_cast<double>(p.at[k]);
+      sums[1] += y * static_cast<double>(p[k]);
       if constexpr (kDiagonal) {
         sums[2] += res * y;
         sums[3] += y * y;
@@ -204,29 +162,27 @@ __global__ void advance_kernel(Advance<T> a) {
   a.start ? math::cg_start(*a.state, s) : math::cg_advance(*a.state, s);
 }
 
-template <class T, bool kDiagonal>
-void launch_advance(const Context& ctx, const Advance<T>& a) {
-  const bool packs = aligned({a.p, a.q, a.d, a.r});
-  launch(ctx, packs ? &advance_kernel<true, kDiagonal, T> : &advance_kernel<false, kDiagonal, T>,
-         blocks_over(ctx, a.n), kThreads, 0, a);
-}
-
 template <class T>
 void cg_advance(void* stream, const kernels::CgAdvance::Args& args) {
   const Context& ctx = context_of(stream);
-  const Advance<T> a{args.p.as<T>(),
-                     args.q.as<T>(),
-                     args.d.as<T>(),
-                     args.r.as<T>(),
+  const T* const p = args.start ? nullptr : args.p.as<T>();
+  const T *const q = args.start ? nullptr : args.q.as<T>(), *const d = args.d.as<T>();
+  T* const r = args.r.as<T>();
+  const Advance<T> a{p,
+                     q,
+                     d,
+                     r,
                      args.state.as<CgState>(),
                      args.n,
                      args.start,
+                     all_aligned(p, q, d, r),
                      static_cast<double*>(ctx.workspace),
                      ctx.tickets};
-  a.d == nullptr ? launch_advance<T, false>(ctx, a) : launch_advance<T, true>(ctx, a);
+  launch(ctx, d == nullptr ? &advance_kernel<false, T> : &advance_kernel<true, T>,
+         blocks_over(ctx, a.n), kThreads, 0, a);
 }
 
-// ---- the iterate and the next direction -------------------------------------------------------
+// ---- the iterate and the next direction ---------------------------------------------------------
 
 template <class T>
 struct Direction {
@@ -234,41 +190,40 @@ struct Direction {
   const CgState* state;
   T *x, *p;
   std::int64_t n;
-  bool start;
+  bool start, wide;
 };
 
-template <bool kAligned, class T>
+template <class T>
 __global__ void direction_kernel(Direction<T> a) {
   if (!a.start && a.state->alpha == 0) return;
   const T alpha = static_cast<T>(a.state->alpha), beta = static_cast<T>(a.state->beta);
-  over<T>(a.n, thread_of_grid(), threads_of_grid(), [&](std::int64_t i, auto width) {
-    auto y = load<kAligned>(a.r, i, width);
-    if (a.d != nullptr) {
-      const auto d = load<kAligned>(a.d, i, width);
-      for (int k = 0; k < width.value; ++k) y.at[k] *= d.at[k];
-    }
+  over_grid<T>(a.n, a.wide, [&](std::int64_t i, Extent e) {
+    T y[kPack<T>], d[kPack<T>], p[kPack<T>], x[kPack<T>];
+    load(y, a.r + i, e);
+    load(d, a.d == nullptr ? nullptr : a.d + i, e);
     if (!a.start) {
-      const auto p = load<kAligned>(static_cast<const T*>(a.p), i, width);
-      auto x = load<kAligned>(static_cast<const T*>(a.x), i, width);
-      for (int k = 0; k < width.value; ++k) {
-        x.at[k] += alpha * p.at[k];
-        y.at[k] += beta * p.at[k];
-      }
-      save<kAligned>(a.x, i, x);
+      load(p, a.p + i, e);
+      load(x, a.x + i, e);
     }
-    save<kAligned>(a.p, i, y);
+    for (int k = 0; k < kPack<T>; ++k) {
+      if (a.d != nullptr) y[k] *= d[k];
+      if (a.start) continue;
+      x[k] += alpha * p[k];
+      y[k] += beta * p[k];
+    }
+    if (!a.start) store(a.x + i, x, e);
+    store(a.p + i, y, e);
   });
 }
 
 template <class T>
 void cg_direction(void* stream, const kernels::CgDirection::Args& args) {
   const Context& ctx = context_of(stream);
-  const Direction<T> a{args.r.as<T>(), args.d.as<T>(), args.state.as<CgState>(),
-                       args.x.as<T>(), args.p.as<T>(), args.n,
-                       args.start};
-  const bool packs = aligned({a.r, a.d, a.x, a.p});
-  launch(ctx, packs ? &direction_kernel<true, T> : &direction_kernel<false, T>,
-         blocks_over(ctx, a.n), kThreads, 0, a);
+  const T *const r = args.r.as<T>(), *const d = args.d.as<T>();
+  T *const x = args.x.as<T>(), *const p = args.p.as<T>();
+  const Direction<T> a{r,      d,          args.state.as<CgState>(), x, p,
+                       args.n, args.start, all_aligned(r, d, x, p)};
+  launch(ctx, &direction_kernel<T>, blocks_over(ctx, a.n), kThreads, 0, a);
 }
 
 template <class T>
