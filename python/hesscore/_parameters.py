@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _check, _core, errors
-from .errors import DTypeError, OptionError, ShapeError
+from ._arrays import module_of
+from .errors import DeviceError, DTypeError, OptionError, ShapeError
 from .nn import Shape
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ class Parameters:
         dtype : float32 or float64
             The dtype of `w`, and with it of everything computed from it.
         xp : module
-            Where the array lives: numpy, or another module with `asarray`.
+            Where the array lives: numpy, cupy for the current CUDA device, or another module with
+            `asarray`.
 
         Returns
         -------
@@ -109,17 +111,21 @@ class Parameters:
             if name not in layout:
                 raise errors.unknown("tensors", name, layout)
         parts = []
+        xp = module_of(next(iter(tensors.values()), None))
         for name, (_, shape) in layout.items():
             if name not in tensors:
                 raise OptionError.about("tensors", f"an array for {name!r}", "none")
-            part = np.asarray(tensors[name])
+            if module_of(tensors[name]) is not xp:
+                expected = f"an array of {xp.__name__}, like the others"
+                raise DeviceError.about(f"tensors[{name!r}]", expected, type(tensors[name]))
+            part = xp.asarray(tensors[name])
             if part.shape != shape:
                 raise ShapeError.about(f"tensors[{name!r}]", str(shape), part.shape)
             if part.dtype != _float_dtype(part.dtype) or (parts and part.dtype != parts[0].dtype):
                 expected = parts[0].dtype if parts else "float32 or float64"
                 raise DTypeError.about(f"tensors[{name!r}]", str(expected), part.dtype)
             parts.append(part.reshape(-1))
-        return np.concatenate(parts) if parts else np.empty(0, np.float32)
+        return xp.concatenate(parts) if parts else np.empty(0, np.float32)
 
     def supports(self) -> list[dict[str, Any]]:
         """List the layers: name, layer, output shape, parameters and the quantities they support.

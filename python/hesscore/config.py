@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import Any, Literal
 
 from . import _check, _core
+from .errors import Error, unknown
 
 
 def devices() -> list[str]:
@@ -43,26 +45,29 @@ def get_num_threads() -> int:
 def show_config(mode: Literal["stdout", "dict"] = "stdout") -> dict[str, Any] | None:
     """Print versions, devices and threads, or return them with ``mode="dict"``.
 
+    Each device is described under its name; "cuda" and "cupy" say in a sentence why there are no
+    CUDA devices, or no arrays for them.
+
     Examples
     --------
     >>> import hesscore as hc
-    >>> sorted(hc.show_config(mode="dict"))
-    ['cpu', 'cuda', 'devices', 'hesscore', 'numpy', 'threads']
+    >>> config = hc.show_config(mode="dict")
+    >>> [key for key in config if not key.startswith("cuda:")]
+    ['hesscore', 'numpy', 'cupy', 'threads', 'devices', 'cuda', 'cpu']
     """
     import numpy
 
     if mode not in ("stdout", "dict"):
-        from .errors import unknown
-
         raise unknown("mode", mode, ("stdout", "dict"))
     config = {
         "hesscore": _core.version(),
         "numpy": numpy.__version__,
-        "devices": devices(),
-        "cpu": _core.describe_device("cpu"),
+        "cupy": _cupy_version(),
         "threads": get_num_threads(),
+        "devices": devices(),
         "cuda": _core.cuda_status(),
     }
+    config.update((name, _describe(name)) for name in devices())
     if mode == "dict":
         return config
     for key, value in config.items():
@@ -92,6 +97,20 @@ def get_cmake_dir() -> str:
     True
     """
     return os.path.join(_package(), "lib", "cmake", "hesscore")
+
+
+def _cupy_version() -> str:
+    try:
+        return str(importlib.import_module("cupy").__version__)
+    except ImportError as error:
+        return f"not there ({error}); get it with: pip install 'hesscore[cuda]'"
+
+
+def _describe(device: str) -> str:
+    try:
+        return _core.describe_device(device)
+    except Error as error:
+        return f"cannot be used: {error}"
 
 
 def _package() -> str:

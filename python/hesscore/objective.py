@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from . import _check, _core, errors
+from ._arrays import module_of
 from ._evaluations import Evaluations, Train
 from ._parameters import Parameters
 from .errors import OptionError, ShapeError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from .operators import CurvatureOperator
 
+_PRECISIONS = ("fp32", "tf32", "fp64")
 _HESSIAN, _GGN = _core.Product.hessian, _core.Product.ggn
 _FISHER = {"empirical": _core.Product.fisher_empirical, "mc": _core.Product.fisher_mc}
 
@@ -26,9 +28,12 @@ _FISHER = {"empirical": _core.Product.fisher_empirical, "mc": _core.Product.fish
 class Objective(Parameters, Evaluations):
     """A network and a loss as a function ``f(w, x, y)`` of one flat parameter vector.
 
-    Every method takes arrays and returns new NumPy arrays of `w`'s dtype, float32 or float64. Any
-    array with the buffer protocol or DLPack (JAX, PyTorch) is accepted where it lies in host
-    memory; nothing is cast. All arguments are checked before anything runs.
+    The arrays decide where and how the work runs. Arrays in host memory give NumPy arrays, computed
+    on the CPU; arrays on a CUDA device give CuPy arrays on that device, in the order of CuPy's
+    current stream. Results have `w`'s dtype, float32 or float64. Any array with the buffer protocol
+    or DLPack (JAX, PyTorch) is accepted as an input. Nothing is cast or copied between devices: a
+    mismatch is an error. All arguments are checked before anything runs; on a CUDA device labels
+    are found to be out of range afterwards, by the NaN that they make of the loss.
 
     Three arguments are the same everywhere:
 
@@ -50,12 +55,21 @@ class Objective(Parameters, Evaluations):
     reduction : {"mean", "sum"}, optional
         Overrides that of the loss. All quantities are those of the reduced loss.
     check_finite : bool
-        Refuse NaN and Inf in w, x, y and vectors. One pass over each array.
+        Refuse NaN and Inf in w, x, y and vectors. One pass over each array; on a CUDA device each
+        waits for its answer.
+    precision : {"fp32", "tf32", "fp64"}
+        How products of float32 arrays are computed on a CUDA device. fp32: relative errors below
+        1e-5. tf32: the operands of products are rounded to 11 bits, for the tensor cores, and the
+        sums are float32: relative errors below 1e-3, of diagonals relative to the sum of their
+        terms' magnitudes, and CG stalls near a relative residual of 1e-3. fp64: `w` must be
+        float64. The CPU computes tf32 as fp32, and float64 is float64 everywhere.
 
     Raises
     ------
     GraphError, ShapeError
         Layers that do not fit, or an unknown input shape.
+    OptionError
+        An unknown reduction or precision.
 
     Examples
     --------
@@ -77,18 +91,22 @@ class Objective(Parameters, Evaluations):
         input_shape: int | Shape | None = None,
         reduction: Reduction | None = None,
         check_finite: bool = True,
+        precision: Literal["fp32", "tf32", "fp64"] = "fp32",
     ) -> None:
         if not isinstance(loss, Loss):
             raise OptionError.about("loss", "a loss, e.g. hc.CrossEntropyLoss()", repr(loss))
         if reduction not in (None, "mean", "sum"):
             raise OptionError.about("reduction", "'mean' or 'sum'", repr(reduction))
+        if precision not in _PRECISIONS:
+            raise errors.unknown("precision", precision, _PRECISIONS)
         self.net = net
         self.loss_function = loss
         self.reduction: Reduction = reduction or loss.reduction
         self.check_finite = _check.flag("check_finite", check_finite)
         engine_loss = loss._engine(self.reduction == "mean")
         self._graph = build_graph(net, engine_loss, input_shape)
-        self._core = _core.Objective(self._graph, self.check_finite)
+        self.precision = precision
+        self._core = _core.Objective(self._graph, self.check_finite, precision)
 
     def __repr__(self) -> str:
         return f"Objective({self.net!r}, {self.loss_function!r}, num_params={self.num_params})"
@@ -243,7 +261,8 @@ class Objective(Parameters, Evaluations):
         forms = []
         for product in products:
             av = self._core.product(product, w, x, y, v, sample_weight, train, 1, 0)
-            forms.append(float(np.dot(np.asarray(v, np.float64), av.astype(np.float64))))
+            xp = module_of(av)
+            forms.append(float(xp.dot(xp.asarray(v, np.float64), av.astype(np.float64))))
         return forms[0] if len(forms) == 1 else forms[0] - forms[1]
 
     def hessian(
@@ -259,7 +278,8 @@ class Objective(Parameters, Evaluations):
         Returns
         -------
         CurvatureOperator
-            (P, P), a `scipy.sparse.linalg.LinearOperator`.
+            (P, P), a `scipy.sparse.linalg.LinearOperator`; on a CUDA device
+            `cupyx.scipy.sparse.linalg.LinearOperator`.
 
         Examples
         --------
@@ -316,6 +336,6 @@ class Objective(Parameters, Evaluations):
         return self._operator(name, product, w, x, y, sample_weight, train, samples, seed)
 
     def _operator(self, name: str, product: Any, *point: Any) -> CurvatureOperator:
-        from .operators import CurvatureOperator
+        from .operators import curvature_operator
 
-        return CurvatureOperator(self, name, product, *point)
+        return curvature_operator(self, name, product, *point)

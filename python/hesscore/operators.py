@@ -1,4 +1,7 @@
-"""Curvature matrices as SciPy linear operators. Imported on first use, because SciPy is slow to."""
+"""Curvature matrices as SciPy linear operators. Imported on first use, because SciPy is slow to.
+
+On CUDA devices they are CuPy's, which `_cuda_operators` makes of the same parts.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from . import _core
+from ._arrays import module_for
 from .errors import ShapeError
 
 if TYPE_CHECKING:
@@ -17,17 +21,13 @@ if TYPE_CHECKING:
 
 _CHUNK = 64  # unit vectors that share a pass
 
+_Base: Any = object  # the methods' super() is the LinearOperator of a subclass
 
-class EngineOperator(LinearOperator):
-    """A symmetric operator that lives in the engine, where solvers use it without Python.
 
-    ``A + c * hesscore.identity(n)`` and ``c * A`` are again such operators; every other composition
-    is SciPy's.
-    """
+class EngineProducts(_Base):
+    """What an operator of the engine does, for a `LinearOperator` of SciPy or of CuPy."""
 
-    def __init__(self, core: Any) -> None:
-        self._core = core
-        super().__init__(np.dtype(core.dtype), (core.size, core.size))
+    _core: Any
 
     def matvec(self, x: Any) -> NDArray[Any]:
         """Apply to a vector (n,) or a column (n, 1)."""
@@ -43,7 +43,7 @@ class EngineOperator(LinearOperator):
         n, shape = self.shape[0], np.shape(X)
         if len(shape) != 2 or shape[0] != n:
             raise ShapeError.about("V", f"({n}, K)", shape)
-        return self._core.apply(np.ascontiguousarray(np.transpose(X))).T
+        return self._core.apply(np.transpose(X)).T
 
     def rmatvec(self, x: Any) -> NDArray[Any]:
         """Apply to a vector; the operator is symmetric."""
@@ -55,9 +55,9 @@ class EngineOperator(LinearOperator):
 
     def __matmul__(self, other: Any) -> Any:
         ndim = getattr(other, "ndim", 0)
-        if ndim == 1:
-            return self.matvec(other)
-        return self.matmat(other) if ndim == 2 else super().__matmul__(other)
+        if ndim not in (1, 2) or hasattr(other, "matvec"):
+            return super().__matmul__(other)
+        return self.matvec(other) if ndim == 1 else self.matmat(other)
 
     _matvec, _matmat, _rmatvec, _rmatmat = matvec, matmat, rmatvec, rmatmat
 
@@ -69,7 +69,7 @@ class EngineOperator(LinearOperator):
 
     def __add__(self, other: Any) -> Any:
         if isinstance(other, Identity) and other.shape == self.shape:
-            return EngineOperator(_core.shifted(self._core, other.factor, 1.0))
+            return engine_operator(_core.shifted(self._core, other.factor, 1.0))
         return super().__add__(other)
 
     def __sub__(self, other: Any) -> Any:
@@ -79,7 +79,7 @@ class EngineOperator(LinearOperator):
 
     def __mul__(self, other: Any) -> Any:
         if np.isscalar(other):
-            return EngineOperator(_core.shifted(self._core, 0.0, float(other)))  # type: ignore
+            return engine_operator(_core.shifted(self._core, 0.0, float(other)))  # type: ignore
         return super().__mul__(other)
 
     def __rmul__(self, other: Any) -> Any:
@@ -100,7 +100,7 @@ class EngineOperator(LinearOperator):
         [[18.5, 6.0], [6.0, 2.5]]
         """
         n = self.shape[0]
-        out = np.empty((n, n), self.dtype)
+        out = self._module.empty((n, n), self.dtype)
         for first in range(0, n, _CHUNK):
             out[first : first + _CHUNK] = self._unit_products(first)
         return out
@@ -108,19 +108,22 @@ class EngineOperator(LinearOperator):
     def diagonal(self) -> NDArray[Any]:
         """Compute the exact diagonal by n products."""
         n = self.shape[0]
-        out = np.empty(n, self.dtype)
+        out = self._module.empty(n, self.dtype)
         for first in range(0, n, _CHUNK):
             rows = self._unit_products(first)
-            index = np.arange(len(rows))
-            out[first : first + len(rows)] = rows[index, first + index]
+            out[first : first + len(rows)] = rows[:, first:].diagonal()
         return out
 
     def _unit_products(self, first: int) -> NDArray[Any]:
         n = self.shape[0]
-        return self._core.apply(np.eye(min(_CHUNK, n - first), n, first, self.dtype))
+        return self._core.apply(self._module.eye(min(_CHUNK, n - first), n, first, self.dtype))
+
+    @property
+    def _module(self) -> Any:
+        return module_for(self._core.device)
 
 
-class CurvatureOperator(EngineOperator):
+class CurvatureProducts(EngineProducts):
     """The Hessian, Gauss-Newton or Fisher matrix of an objective at one point.
 
     Made by `Objective.hessian`, `ggn` and `fisher`; it keeps copies of w and the batch, is
@@ -141,22 +144,7 @@ class CurvatureOperator(EngineOperator):
     20.0
     """
 
-    def __init__(
-        self,
-        f: Objective,
-        kind: str,
-        product: Any,
-        w: Any,
-        x: Any,
-        y: Any,
-        sample_weight: Any,
-        train: Any,
-        samples: int,
-        seed: int,
-    ) -> None:
-        core, *point = _core.curvature(
-            f._core, product, w, x, y, sample_weight, train, samples, seed
-        )
+    def __init__(self, core: Any, kind: str, f: Objective, point: list[Any], train: Any) -> None:
         super().__init__(core)
         self.kind = kind
         self._f = f
@@ -195,6 +183,22 @@ class CurvatureOperator(EngineOperator):
         return f"<{self.kind} operator of shape {self.shape}, {self.dtype}>"
 
 
+class EngineOperator(EngineProducts, LinearOperator):
+    """A symmetric operator that lives in the engine, where solvers use it without Python.
+
+    ``A + c * hesscore.identity(n)`` and ``c * A`` are again such operators; every other composition
+    is SciPy's.
+    """
+
+    def __init__(self, core: Any) -> None:
+        self._core = core
+        super().__init__(np.dtype(core.dtype), (core.size, core.size))
+
+
+class CurvatureOperator(CurvatureProducts, EngineOperator):
+    """See `CurvatureProducts`."""
+
+
 class Identity(LinearOperator):
     """``factor`` times the identity matrix."""
 
@@ -208,6 +212,11 @@ class Identity(LinearOperator):
     def _matmat(self, X: Any) -> Any:
         return self.factor * X
 
+    def __matmul__(self, other: Any) -> Any:
+        if hasattr(other, "matvec") or getattr(other, "shape", ())[:1] != self.shape[:1]:
+            return super().__matmul__(other)
+        return self.factor * other
+
     def _adjoint(self) -> Any:
         return self
 
@@ -215,7 +224,7 @@ class Identity(LinearOperator):
         return self
 
     def __add__(self, other: Any) -> Any:
-        return other + self if isinstance(other, EngineOperator) else super().__add__(other)
+        return other + self if isinstance(other, EngineProducts) else super().__add__(other)
 
     def __mul__(self, other: Any) -> Any:
         if np.isscalar(other):
@@ -245,3 +254,23 @@ def identity(n: int, dtype: Any = np.float32) -> Identity:
     from . import _check
 
     return Identity(_check.integer("n", n, 0), 1.0, dtype)
+
+
+def engine_operator(core: Any) -> EngineOperator:
+    """Wrap an operator of the engine for SciPy, or on a CUDA device for CuPy."""
+    return _classes(core)[0](core)
+
+
+def curvature_operator(f: Objective, kind: str, product: Any, *arguments: Any) -> CurvatureOperator:
+    """Make the operator of `Objective.hessian`, `ggn` and `fisher`."""
+    core, *point = _core.curvature(f._core, product, *arguments)
+    train = arguments[4]
+    return _classes(core)[1](core, kind, f, point, train)
+
+
+def _classes(core: Any) -> tuple[Any, Any]:
+    if core.device == "cpu":
+        return EngineOperator, CurvatureOperator
+    from . import _cuda_operators as cuda
+
+    return cuda.EngineOperator, cuda.CurvatureOperator

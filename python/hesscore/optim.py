@@ -96,9 +96,9 @@ class Optimizer:
 
         Parameters
         ----------
-        w : (P,) NumPy array
-            Writable and contiguous, with memory of its own. Its dtype stays the same for the
-            optimizer's life.
+        w : (P,) NumPy or CuPy array
+            Writable and contiguous, with memory of its own. Its dtype and device stay the same for
+            the optimizer's life.
         x, y, sample_weight
             The batch, as in `Objective.loss`.
 
@@ -148,10 +148,11 @@ class Optimizer:
 
         Parameters
         ----------
-        w : (P,) NumPy array
+        w : (P,) NumPy or CuPy array
             Updated in place, as in `step`.
         X, Y, sample_weight
-            The data set, as in `Objective.loss`.
+            The data set, as in `Objective.loss`. With `w` on a CUDA device it may also be in host
+            memory: then batches are copied to the device while the ones before them are in use.
         batch_size, epochs : int
             Samples in a batch; passes over the data.
         shuffle_seed : int
@@ -197,7 +198,7 @@ class Optimizer:
             )  # fmt: skip
 
     def state_dict(self) -> dict[str, Any]:
-        """Copy the state: NumPy arrays and numbers, fit for `numpy.savez`. Exact.
+        """Copy the state: NumPy arrays and numbers, fit for `numpy.savez`. Exact, on any device.
 
         Examples
         --------

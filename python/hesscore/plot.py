@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._arrays import module_of
 from ._extras import require
 from .errors import OptionError
 
@@ -86,7 +87,7 @@ def history(
     return ax
 
 
-def curvature(f: Any, diag: ArrayLike, ax: Axes | None = None) -> Axes:
+def curvature(f: Any, diag: Any, ax: Axes | None = None) -> Axes:
     """Plot how a diagonal curvature is distributed in each parameter tensor.
 
     One row for each tensor, from the input down: the density of the absolute values on a
@@ -98,7 +99,7 @@ def curvature(f: Any, diag: ArrayLike, ax: Axes | None = None) -> Axes:
     f : Objective
         Gives the layout.
     diag : array_like, (P,)
-        Curvatures, e.g. ``f.diag(w, x, y, kind="hesscale")``.
+        Curvatures, e.g. ``f.diag(w, x, y, kind="hesscale")``; CuPy arrays are copied to the host.
     ax : Axes, optional
         Where to draw; new axes by default.
 
@@ -113,7 +114,7 @@ def curvature(f: Any, diag: ArrayLike, ax: Axes | None = None) -> Axes:
     MissingExtraError
         When Matplotlib is not installed.
     """
-    flat = np.asarray(diag, dtype=np.float64)
+    flat = np.asarray(diag.get() if module_of(diag) is not np else diag, dtype=np.float64)
     if flat.shape != (f.num_params,):
         raise OptionError.about("diag", f"({f.num_params},)", flat.shape)
     if not np.isfinite(flat).all():

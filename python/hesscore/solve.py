@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -130,7 +131,7 @@ def _engine_operator(name: str, A: Any, b: Any) -> Any:
     core = getattr(A, "_core", None)
     if isinstance(core, _core.Operator):
         return core
-    n, shape = np.size(b), getattr(A, "shape", None)
+    n, shape = math.prod(np.shape(b)), getattr(A, "shape", None)
     if name == "M" and shape == (n,):
         return _core.diagonal(A)
     if shape is not None and shape != (n, n):

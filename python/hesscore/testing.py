@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._arrays import module_of
 from .errors import DTypeError
 
 if TYPE_CHECKING:
@@ -48,18 +49,19 @@ def check_derivatives(
     >>> max(errors.values()) < 1e-6
     True
     """
-    w = np.asarray(w)
+    xp = module_of(w)
+    w = xp.asarray(w)
     if w.dtype != np.float64:
         raise DTypeError.about("w", "float64", w.dtype)
     rng = np.random.default_rng(seed)
-    u, v = rng.normal(size=(2, f.num_params))
+    u, v = xp.asarray(rng.normal(size=(2, f.num_params)))
     (up, g_up), (down, g_down) = (f.value_and_grad(w + s * eps * v, x, y) for s in (1, -1))
     slope, bend = (up - down) / (2 * eps), (g_up - g_down) / (2 * eps)
     grad = f.value_and_grad(w, x, y)[1]
-    hu, hv = f.hvp(w, x, y, np.stack([u, v]))
-    size = float(np.linalg.norm(u) * np.linalg.norm(hv)) or 1.0
+    hu, hv = f.hvp(w, x, y, xp.stack([u, v]))
+    size = float(xp.linalg.norm(u) * xp.linalg.norm(hv)) or 1.0
     return {
         "grad": abs(float(grad @ v) - slope) / (abs(slope) or 1.0),
-        "hvp": float(np.linalg.norm(hv - bend) / (np.linalg.norm(bend) or 1.0)),
+        "hvp": float(xp.linalg.norm(hv - bend) / (xp.linalg.norm(bend) or 1.0)),
         "symmetry": abs(float(u @ hv - v @ hu)) / size,
     }

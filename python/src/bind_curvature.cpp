@@ -27,36 +27,29 @@ nb::tuple curvature_at(nb::handle objective, Product kind, nb::handle w, nb::han
   auto result = std::make_unique<PyOperator>();
   result->check_finite = f.check_finite;
   result->keep = {nb::borrow(objective), w_copy, x_copy, y_copy, weight_copy};
-  {
-    const nb::gil_scoped_release release;
-    p.check_finite();
+  p.run([&](const Objective& engine) {
     result->engine =
-        curvature(f.engine, kind, p.w, p.batch(), p.mode, /*snapshot=*/false, samples, seed);
-  }
+        curvature(engine, kind, p.w, p.batch(), p.mode, /*snapshot=*/false, samples, seed);
+  });
   return nb::make_tuple(nb::cast(std::move(result)), w_copy, x_copy, y_copy, weight_copy);
 }
 
 // A v for v (n,), or for each row of v (k, n).
-NumpyArray apply(const PyOperator& a, nb::handle v) {
+NewObject apply(const PyOperator& a, nb::handle v) {
   Array in("v");
-  in.read(v);
+  in.read(v, a.like("the operator"));
   const Shape& shape = in.view().shape;
   const std::int64_t n = a.engine->size();
-  if (in.view().dtype != a.engine->dtype()) {
-    throw DTypeError("v", std::string(name_of(a.engine->dtype())) + " like the operator",
-                     std::string(name_of(in.view().dtype)));
-  }
   if (shape.empty() || shape.size() > 2 || shape.back() != n) {
     throw ShapeError("v", "(" + std::to_string(n) + ",) or (k, " + std::to_string(n) + ")",
                      to_string(shape));
   }
-  const NewArray out(in.view().dtype, shape);
+  const NewArray out(in.place(), in.view().dtype, shape);
   const std::int64_t count = shape.size() == 2 ? shape.front() : 1;
-  if (count > 0) {
-    const nb::gil_scoped_release release;
+  work(in.place(), [&] {
     if (a.check_finite) in.check_finite();
-    a.engine->apply(in.view().data, out.view.data, count);
-  }
+    if (count > 0) a.engine->apply(in.view().data, out.view.data, count);
+  });
   return out.object;
 }
 
@@ -75,12 +68,14 @@ std::unique_ptr<PyOperator> diagonal(nb::handle d) {
   if (in.view().shape.size() != 1) {
     throw ShapeError("d", "a vector", to_string(in.view().shape));
   }
-  Device& cpu = device("cpu");
-  Vector stored(cpu, in.view().dtype, in.view().shape[0]);
-  cpu.from_host(stored.data(), in.view().data,
-                static_cast<std::size_t>(stored.size()) * size_of(stored.dtype()));
   auto result = std::make_unique<PyOperator>();
-  result->engine = std::make_unique<DiagonalOperator>(std::move(stored));
+  work(in.place(), [&] {
+    Device& device = *in.place().device;
+    Vector stored(device, in.view().dtype, in.view().shape[0]);
+    device.copy(stored.data(), in.view().data,
+                static_cast<std::size_t>(stored.size()) * size_of(stored.dtype()));
+    result->engine = std::make_unique<DiagonalOperator>(std::move(stored));
+  });
   return result;
 }
 
@@ -90,6 +85,7 @@ void bind_curvature(nb::module_& m) {
   nb::class_<PyOperator>(m, "Operator")
       .def_prop_ro("size", [](const PyOperator& a) { return a.engine->size(); })
       .def_prop_ro("dtype", [](const PyOperator& a) { return name_of(a.engine->dtype()); })
+      .def_prop_ro("device", [](const PyOperator& a) { return a.engine->device().name(); })
       .def("apply", &apply, "v"_a.none());
   m.def("curvature", &curvature_at, "f"_a, "kind"_a, "w"_a.none(), "x"_a.none(), "y"_a.none(),
         "sample_weight"_a.none(), "train"_a, "samples"_a, "seed"_a);

@@ -1,4 +1,4 @@
-// The objective: reading the arguments of a call, evaluations and products.
+// The objective: evaluations and products.
 #include "objective.hpp"
 
 #include <nanobind/stl/string.h>
@@ -11,99 +11,6 @@
 using namespace nanobind::literals;
 
 namespace hesscore::python {
-
-// ---- arguments ---------------------------------------------------------------------------------
-
-PyObjective::PyObjective(const Graph& graph, bool check)
-    : engine(graph),
-      check_finite(check),
-      labels(std::holds_alternative<CrossEntropyLoss>(graph.loss())),
-      label_ndim(engine.output_shape().size()) {}
-
-Mode read_mode(nb::handle train) {
-  if (train.ptr() == Py_False) return {};
-  if (train.ptr() == Py_True) return {.train = true};
-  std::uint64_t seed = 0, step = 0;
-  if (nb::isinstance<nb::tuple>(train) && nb::len(train) == 2 && nb::try_cast(train[0], seed) &&
-      nb::try_cast(train[1], step)) {
-    return {.train = true, .seed = seed, .step = step};
-  }
-  throw OptionError("train", "False, True or (seed, step)", nb::cast<std::string>(nb::repr(train)));
-}
-
-void InputArrays::read(nb::handle value, const Array& like) {
-  named_ = nb::isinstance<nb::dict>(value);
-  if (!named_) {
-    names_.emplace_back();
-    arrays_.emplace_back("x").read(value, &like);
-    return;
-  }
-  for (const auto& [key, array] : nb::borrow<nb::dict>(value)) {
-    names_.push_back(nb::cast<std::string>(nb::str(key)));
-    arrays_.emplace_back("x['" + names_.back() + "']").read(array, &like);
-  }
-}
-
-Inputs InputArrays::inputs() const {
-  Inputs inputs;
-  auto name = names_.begin();
-  for (const Array& a : arrays_) inputs.arrays.emplace_back(*name++, a.view());
-  return inputs;
-}
-
-void InputArrays::check_finite() const {
-  for (const Array& a : arrays_) a.check_finite();
-}
-
-bool InputArrays::overlaps(const View& view) const {
-  for (const Array& a : arrays_) {
-    if (overlap(a.view(), view)) return true;
-  }
-  return false;
-}
-
-std::int64_t InputArrays::batch_size() const {
-  if (arrays_.empty() || arrays_.front().view().shape.empty()) return 0;
-  return arrays_.front().view().shape.front();
-}
-
-nb::object InputArrays::keep_copy() {
-  if (!named_) return arrays_.front().keep_copy();
-  nb::dict copies;
-  auto name = names_.begin();
-  for (Array& a : arrays_) copies[nb::str((name++)->c_str())] = a.keep_copy();
-  return copies;
-}
-
-void read_targets(const PyObjective& f, const Array& like, nb::handle y, nb::handle sample_weight,
-                  Array& to_y, Array& to_weight) {
-  if (f.labels) {
-    to_y.read_labels(y, like, f.label_ndim);
-  } else {
-    to_y.read(y, &like);
-  }
-  if (!sample_weight.is_none()) to_weight.read(sample_weight, &like);
-}
-
-Point::Point(const PyObjective& f, nb::handle w_in, nb::handle x_in, nb::handle y_in,
-             nb::handle weight_in, nb::handle train)
-    : Point(f, w_in, x_in, train) {
-  read_targets(f, w, y_in, weight_in, y, sample_weight);
-}
-
-Point::Point(const PyObjective& f, nb::handle w_in, nb::handle x_in, nb::handle train)
-    : mode(read_mode(train)), f_(f) {
-  w.read(w_in);
-  x.read(x_in, w);
-}
-
-void Point::check_finite() const {
-  if (!f_.check_finite) return;
-  w.check_finite();
-  x.check_finite();
-  y.check_finite();
-  sample_weight.check_finite();
-}
 
 // ---- evaluations -------------------------------------------------------------------------------
 
@@ -139,7 +46,7 @@ Shape output_shape(const PyObjective& f, const InputArrays& x, const View* stack
   Shape shape;
   if (stack != nullptr) shape.push_back(stack->shape.front());
   shape.push_back(x.batch_size());
-  for (const std::int64_t d : f.engine.output_shape()) shape.push_back(d);
+  shape.insert(shape.end(), f.output_shape.begin(), f.output_shape.end());
   return shape;
 }
 
@@ -148,7 +55,6 @@ nb::dict evaluate(const PyObjective& f, nb::handle w, nb::handle x, nb::handle y
                   const std::vector<std::string>& names, nb::handle sample_weight, nb::handle train,
                   int samples, std::uint64_t seed) {
   const Point p(f, w, x, y, sample_weight, train);
-  const DType dtype = p.w.view().dtype;
   Outputs out;
   nb::dict results;
   for (const std::string& name : names) {
@@ -156,7 +62,8 @@ nb::dict evaluate(const PyObjective& f, nb::handle w, nb::handle x, nb::handle y
       results["loss"] = nb::none();
       continue;
     }
-    NewArray array(dtype, name == "predict" ? output_shape(f, p.x) : Shape{f.engine.num_params()});
+    NewArray array(p.place(), p.dtype(),
+                   name == "predict" ? output_shape(f, p.x) : Shape{f.graph.num_params()});
     if (name == "grad") {
       out.grad = array.view;
     } else if (name == "predict") {
@@ -167,11 +74,7 @@ nb::dict evaluate(const PyObjective& f, nb::handle w, nb::handle x, nb::handle y
     results[name.c_str()] = array.object;
   }
   double loss = 0;
-  {
-    const nb::gil_scoped_release release;
-    p.check_finite();
-    loss = f.engine.evaluate(p.w, p.batch(), out, p.mode);
-  }
+  p.run([&](const Objective& engine) { loss = engine.evaluate(p.w, p.batch(), out, p.mode); });
   if (results.contains("loss")) results["loss"] = loss;
   return results;
 }
@@ -179,83 +82,71 @@ nb::dict evaluate(const PyObjective& f, nb::handle w, nb::handle x, nb::handle y
 double loss(const PyObjective& f, nb::handle w, nb::handle x, nb::handle y,
             nb::handle sample_weight, nb::handle train) {
   const Point p(f, w, x, y, sample_weight, train);
-  const nb::gil_scoped_release release;
-  p.check_finite();
-  return f.engine.evaluate(p.w, p.batch(), {}, p.mode);
+  double loss = 0;
+  p.run([&](const Objective& engine) { loss = engine.evaluate(p.w, p.batch(), {}, p.mode); });
+  return loss;
 }
 
 nb::tuple value_and_grad(const PyObjective& f, nb::handle w, nb::handle x, nb::handle y,
                          nb::handle sample_weight, nb::handle train) {
   const Point p(f, w, x, y, sample_weight, train);
-  const NewArray grad(p.w.view().dtype, {f.engine.num_params()});
+  const NewArray grad(p.place(), p.dtype(), {f.graph.num_params()});
   double loss = 0;
-  {
-    const nb::gil_scoped_release release;
-    p.check_finite();
-    loss = f.engine.evaluate(p.w, p.batch(), {.grad = grad.view}, p.mode);
-  }
+  p.run([&](const Objective& engine) {
+    loss = engine.evaluate(p.w, p.batch(), {.grad = grad.view}, p.mode);
+  });
   return nb::make_tuple(loss, grad.object);
 }
 
-NumpyArray predict(const PyObjective& f, nb::handle w, nb::handle x, nb::handle train) {
+NewObject predict(const PyObjective& f, nb::handle w, nb::handle x, nb::handle train) {
   const Point p(f, w, x, train);
-  const NewArray out(p.w.view().dtype, output_shape(f, p.x));
-  {
-    const nb::gil_scoped_release release;
-    p.check_finite();
-    f.engine.predict(p.w, p.x.inputs(), out.view, p.mode);
-  }
+  const NewArray out(p.place(), p.dtype(), output_shape(f, p.x));
+  p.run([&](const Objective& engine) { engine.predict(p.w, p.x.inputs(), out.view, p.mode); });
   return out.object;
 }
 
 // ---- products ----------------------------------------------------------------------------------
 
-NumpyArray product(const PyObjective& f, Product kind, nb::handle w, nb::handle x, nb::handle y,
-                   nb::handle v, nb::handle sample_weight, nb::handle train, int samples,
-                   std::uint64_t seed) {
+NewObject product(const PyObjective& f, Product kind, nb::handle w, nb::handle x, nb::handle y,
+                  nb::handle v, nb::handle sample_weight, nb::handle train, int samples,
+                  std::uint64_t seed) {
   const Point p(f, w, x, y, sample_weight, train);
   Array tangent("v");
-  tangent.read(v, &p.w);
-  const NewArray out(p.w.view().dtype, tangent.view().shape);
-  {
-    const nb::gil_scoped_release release;
-    p.check_finite();
+  tangent.read(v, p.w.like());
+  const NewArray out(p.place(), p.dtype(), tangent.view().shape);
+  p.run([&](const Objective& engine) {
     if (f.check_finite) tangent.check_finite();
-    f.engine.product(kind, p.w, p.batch(), tangent, out.view, p.mode, samples, seed);
-  }
+    engine.product(kind, p.w, p.batch(), tangent, out.view, p.mode, samples, seed);
+  });
   return out.object;
 }
 
-NumpyArray jvp(const PyObjective& f, nb::handle w, nb::handle x, nb::handle v, nb::handle train) {
+NewObject jvp(const PyObjective& f, nb::handle w, nb::handle x, nb::handle v, nb::handle train) {
   const Point p(f, w, x, train);
   Array tangent("v");
-  tangent.read(v, &p.w);
+  tangent.read(v, p.w.like());
   const View& rows = tangent.view();
-  const NewArray out(p.w.view().dtype,
+  const NewArray out(p.place(), p.dtype(),
                      output_shape(f, p.x, rows.shape.size() == 2 ? &rows : nullptr));
-  {
-    const nb::gil_scoped_release release;
-    p.check_finite();
+  p.run([&](const Objective& engine) {
     if (f.check_finite) tangent.check_finite();
-    f.engine.jvp(p.w, p.x.inputs(), tangent, out.view, p.mode);
-  }
+    engine.jvp(p.w, p.x.inputs(), tangent, out.view, p.mode);
+  });
   return out.object;
 }
 
-NumpyArray vjp(const PyObjective& f, nb::handle w, nb::handle x, nb::handle u, nb::handle train) {
+NewObject vjp(const PyObjective& f, nb::handle w, nb::handle x, nb::handle u, nb::handle train) {
   const Point p(f, w, x, train);
   Array cotangent("u");
-  cotangent.read(u, &p.w);
-  Shape shape = {f.engine.num_params()};
+  cotangent.read(u, p.w.like());
+  Shape shape = {f.graph.num_params()};
   const Shape& given = cotangent.view().shape;
-  if (given.size() == f.engine.output_shape().size() + 2) shape.insert(shape.begin(), given[0]);
-  const NewArray out(p.w.view().dtype, shape);
-  {
-    const nb::gil_scoped_release release;
-    p.check_finite();
+  if (given.size() == f.output_shape.size() + 2) shape.insert(shape.begin(), given[0]);
+  const NewArray out(p.place(), p.dtype(), shape);
+  p.run([&](const Objective& engine) {
     if (f.check_finite) cotangent.check_finite();
-    f.engine.vjp(p.w, p.x.inputs(), cotangent, out.view, p.mode);
-  }
+    engine.vjp(p.w, p.x.inputs(), cotangent, out.view, p.mode);
+  });
   return out.object;
 }
 
@@ -269,11 +160,12 @@ void bind_objective(nb::module_& m) {
       .value("fisher_mc", Product::fisher_mc)
       .value("fisher_empirical", Product::fisher_empirical);
   nb::class_<PyObjective>(m, "Objective")
-      .def(nb::init<const Graph&, bool>(), "graph"_a, "check_finite"_a)
+      .def(nb::init<const Graph&, bool, const std::string&>(), "graph"_a, "check_finite"_a,
+           "precision"_a)
       .def(
           "init_values",
           [](const PyObjective& f, std::uint64_t seed, const std::string& scheme) {
-            const std::vector<double> values = f.engine.init_values(seed, scheme);
+            const std::vector<double> values = f.on(host()).init_values(seed, scheme);
             const NewArray out(DType::f64, {static_cast<std::int64_t>(values.size())});
             std::copy(values.begin(), values.end(), static_cast<double*>(out.view.data));
             return out.object;

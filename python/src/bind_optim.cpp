@@ -13,21 +13,69 @@ using namespace nanobind::literals;
 namespace hesscore::python {
 namespace {
 
-struct PyOptimizer {
+// One optimizer for Python: the engine's is where w lives, so it moves when the first w arrives.
+class PyOptimizer {
+ public:
   PyOptimizer(const PyObjective& objective, const std::string& method, const nb::dict& options)
-      : f(objective), engine(objective.engine, make_method(method, options)) {}
+      : f(objective),
+        method_(make_method(method, options)),
+        engine_(std::make_unique<Optimizer>(f.on(host()), method_)) {}
+
+  Optimizer& at(const Place& place);
+  Optimizer::State state() const;
+  void load_state(const Optimizer::State& state);
 
   const PyObjective& f;
-  Optimizer engine;
+
+ private:
+  Method method_;
+  std::unique_ptr<Optimizer> engine_;
+  int index_ = -1;  // of the CUDA device
+  bool used_ = false;
 };
 
-// (w, x, y, sample_weight) of a step or a run; w is updated in place.
+Optimizer& PyOptimizer::at(const Place& place) {
+  if (place.index != index_ && used_) {
+    throw DeviceError("w", "an array " + place_text(index_) + ", as in the steps before",
+                      "one " + place_text(place.index));
+  }
+  used_ = true;
+  if (place.index == index_) return *engine_;
+  auto moved = std::make_unique<Optimizer>(f.on(place), method_);
+  work(place, [&] { moved->load_state(engine_->state()); });
+  engine_ = std::move(moved);
+  index_ = place.index;
+  return *engine_;
+}
+
+Optimizer::State PyOptimizer::state() const {
+  Optimizer::State state;
+  work(place_at(index_), [&] { state = engine_->state(); });
+  return state;
+}
+
+void PyOptimizer::load_state(const Optimizer::State& state) {
+  work(place_at(index_), [&] { engine_->load_state(state); });
+}
+
+// Of an array, or of the first one of a dict.
+bool in_host_memory(nb::handle x) {
+  if (!nb::isinstance<nb::dict>(x)) return cuda_index(x, "x") < 0;
+  for (const auto& [name, array] : nb::borrow<nb::dict>(x)) return cuda_index(array, "x") < 0;
+  return true;
+}
+
+// (w, x, y, sample_weight) of a step or a run; w is updated in place. The data of a run may be in
+// host memory, wherever w is.
 struct StepArguments {
   StepArguments(const PyObjective& f, nb::handle w_in, nb::handle x_in, nb::handle y_in,
-                nb::handle weight_in) {
+                nb::handle weight_in, bool run = false) {
     w.read_output(w_in);
-    x.read(x_in, w);
-    read_targets(f, w, y_in, weight_in, y, sample_weight);
+    check_precision(f, w);
+    Like like = w.like();
+    if (run && in_host_memory(x_in)) like = {"x", like.dtype, host().index};
+    x.read(x_in, like);
+    read_targets(f, like, y_in, weight_in, y, sample_weight);
     const View& view = w.view();
     if (x.overlaps(view) || overlap(y, view) || overlap(sample_weight, view)) {
       throw OutputError("w", "memory of its own", "an array that overlaps the data");
@@ -48,9 +96,13 @@ struct StepArguments {
 
 StepInfo step(PyOptimizer& o, nb::handle w, nb::handle x, nb::handle y, nb::handle sample_weight) {
   const StepArguments a(o.f, w, x, y, sample_weight);
-  const nb::gil_scoped_release release;
-  if (o.f.check_finite) a.check_finite();
-  return o.engine.step(a.w, a.batch());
+  Optimizer& engine = o.at(a.w.place());
+  StepInfo info;
+  work(a.w.place(), [&] {
+    if (o.f.check_finite) a.check_finite();
+    info = engine.step(a.w, a.batch());
+  });
+  return info;
 }
 
 // What a run does after each step: notes the loss, calls on_step, and every 50 ms looks for signals
@@ -76,7 +128,7 @@ class Watcher {
 
   bool stopped() const { return stopped_; }
 
-  NumpyArray finish() {
+  NewObject finish() {
     if (error_) std::rethrow_exception(error_);
     const NewArray out(DType::f64, {static_cast<std::int64_t>(losses_.size())});
     std::copy(losses_.begin(), losses_.end(), static_cast<double*>(out.view.data));
@@ -96,26 +148,31 @@ class Watcher {
   bool stopped_ = false;
 };
 
-NumpyArray run(PyOptimizer& o, nb::handle w, nb::handle x, nb::handle y, nb::handle sample_weight,
-               std::int64_t batch_size, std::int64_t first_epoch, std::int64_t epochs,
-               std::uint64_t shuffle_seed, bool shuffle, std::uint64_t dropout_seed,
-               nb::handle on_step, nb::handle progress) {
-  const StepArguments a(o.f, w, x, y, sample_weight);
-  const RunOptions options{batch_size, shuffle_seed, shuffle, dropout_seed};
+NewObject run(PyOptimizer& o, nb::handle w, nb::handle x, nb::handle y, nb::handle sample_weight,
+              std::int64_t batch_size, std::int64_t first_epoch, std::int64_t epochs,
+              std::uint64_t shuffle_seed, bool shuffle, std::uint64_t dropout_seed,
+              nb::handle on_step, nb::handle progress) {
+  const StepArguments a(o.f, w, x, y, sample_weight, /*run=*/true);
+  Optimizer& engine = o.at(a.w.place());
+  const RunOptions options{.batch_size = batch_size,
+                           .shuffle_seed = shuffle_seed,
+                           .shuffle = shuffle,
+                           .dropout_seed = dropout_seed,
+                           .host_data = a.y.place().is_host(),
+                           .every_step = !on_step.is_none()};
   const std::int64_t steps = (a.x.batch_size() + batch_size - 1) / batch_size;
   Watcher watcher(on_step, progress);
-  {
-    const nb::gil_scoped_release release;
+  work(a.w.place(), [&] {
     if (o.f.check_finite) a.check_finite();
     for (std::int64_t e = first_epoch; e < first_epoch + epochs && !watcher.stopped(); ++e) {
-      o.engine.run(a.w, a.batch(), options, e, 0, steps, std::ref(watcher));
+      engine.run(a.w, a.batch(), options, e, 0, steps, std::ref(watcher));
     }
-  }
+  });
   return watcher.finish();
 }
 
 nb::tuple state(const PyOptimizer& o) {
-  const Optimizer::State s = o.engine.state();
+  const Optimizer::State s = o.state();
   nb::dict vectors, scalars;
   for (const auto& [name, values] : s.vectors) {
     const NewArray array(DType::f64, {static_cast<std::int64_t>(values.size())});
@@ -139,7 +196,7 @@ void load_state(PyOptimizer& o, const nb::dict& vectors, const nb::dict& scalars
   for (const auto& [key, value] : scalars) {
     s.scalars[nb::cast<std::string>(key)] = nb::cast<double>(value);
   }
-  o.engine.load_state(s);
+  o.load_state(s);
 }
 
 std::string step_text(const StepInfo& i) {

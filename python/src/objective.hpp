@@ -2,18 +2,31 @@
 #pragma once
 
 #include <list>
+#include <map>
+#include <memory>
 
 #include "arrays.hpp"
 
 namespace hesscore::python {
 
-struct PyObjective {
-  PyObjective(const Graph& graph, bool check);
+// One objective for Python: the engine has one for each device, made when an array there arrives.
+class PyObjective {
+ public:
+  PyObjective(Graph graph, bool check, const std::string& precision);
+  PyObjective(const PyObjective&) = delete;
 
-  Objective engine;
-  bool check_finite;
-  bool labels;             // integer y is allowed
-  std::size_t label_ndim;  // axes of integer labels
+  const Objective& on(const Place& place) const;  // with the GIL
+
+  const Graph graph;
+  const bool check_finite;
+  const bool float64_only;  // precision "fp64"
+  const bool labels;        // integer y is allowed
+  const Shape output_shape;  // of one sample
+  std::size_t label_ndim() const { return output_shape.size(); }
+
+ private:
+  Precision precision_;
+  mutable std::map<int, std::unique_ptr<Objective>> engines_;
 };
 
 // False, True, or (seed, step) of the dropout masks.
@@ -22,7 +35,7 @@ Mode read_mode(nb::handle train);
 // One array, or a dict name -> array.
 class InputArrays {
  public:
-  void read(nb::handle value, const Array& like);
+  void read(nb::handle value, const Like& like);
   Inputs inputs() const;
   void check_finite() const;
   bool overlaps(const View& view) const;
@@ -42,8 +55,11 @@ class Point {
         nb::handle train);
   Point(const PyObjective& f, nb::handle w, nb::handle x, nb::handle train);
 
-  void check_finite() const;
+  // Checks the values and calls body(engine), without the GIL, on the arrays' device.
+  void run(const std::function<void(const Objective&)>& body) const;
   Batch batch() const { return {x.inputs(), y.view(), sample_weight.view()}; }
+  const Place& place() const { return w.place(); }
+  DType dtype() const { return w.view().dtype; }
 
   Array w{"w"};
   InputArrays x;
@@ -54,8 +70,11 @@ class Point {
   const PyObjective& f_;
 };
 
-// Reads y and sample_weight of a batch whose dtype is that of `like`.
-void read_targets(const PyObjective& f, const Array& like, nb::handle y, nb::handle sample_weight,
+// With precision "fp64", w must be float64.
+void check_precision(const PyObjective& f, const Array& w);
+
+// Reads y and sample_weight of a batch.
+void read_targets(const PyObjective& f, const Like& like, nb::handle y, nb::handle sample_weight,
                   Array& to_y, Array& to_weight);
 
 }  // namespace hesscore::python
