@@ -1,4 +1,4 @@
-// For tests of kernels: every table this processor can run, and arrays with guard words around
+// For tests of kernels: every table that this machine can run, and arrays with guard words around
 // them.
 #pragma once
 
@@ -10,6 +10,7 @@
 #include "backend/kernels.hpp"
 #include "check.hpp"
 #include "cpu/kernels_for.hpp"
+#include "test_device.hpp"
 
 namespace check {
 
@@ -17,9 +18,32 @@ template <class T>
 inline constexpr hesscore::DType kDType =
     sizeof(T) == 4 ? hesscore::DType::f32 : hesscore::DType::f64;
 
+// The device whose kernels are tested now; null: the CPU.
+inline hesscore::Device* device_now = nullptr;
+inline hesscore::Precision precision_now = hesscore::Precision::fp32;
+
+// Memory of the host that the device tested now reaches.
+template <class T>
+struct HostAllocator {
+  using value_type = T;
+  static hesscore::Device& device() { return device_now ? *device_now : hesscore::device("cpu"); }
+  T* allocate(std::size_t n) { return static_cast<T*>(device().allocate_host(n * sizeof(T))); }
+  void deallocate(T* p, std::size_t) { device().free_host(p); }
+  bool operator==(const HostAllocator&) const = default;
+};
+template <class T>
+using Array = std::vector<T, HostAllocator<T>>;
+
+// Calls a kernel and waits for what it does.
+template <class Key, class T>
+void run(const hesscore::KernelTable& table, const typename Key::Args& args) {
+  table.get<Key>(kDType<T>)(device_now ? device_now->stream() : nullptr, args);
+  if (device_now) device_now->synchronize();
+}
+
 // body(table, T()) for every instruction set and both dtypes
 template <class F>
-void for_tables(F body) {
+void for_cpu_tables(F body) {
   for (const std::string_view isa : hesscore::cpu::supported_isas()) {
     const hesscore::KernelTable table = hesscore::cpu::make_kernel_table(isa);
     const int before = failures;
@@ -27,6 +51,33 @@ void for_tables(F body) {
     body(table, double());
     if (failures > before) std::printf("  (with %s kernels)\n", std::string(isa).c_str());
   }
+}
+
+template <class F, class T>
+void for_cuda_table(F body, hesscore::Precision precision, T zero) {
+  const int before = failures;
+  device_now = &hesscore::device("cuda");
+  precision_now = precision;
+  body(device_now->kernels(precision), zero);
+  device_now = nullptr;
+  precision_now = hesscore::Precision::fp32;
+  if (failures > before) std::printf("  (with CUDA kernels)\n");
+}
+
+// The same for the tables of a CUDA device, too, if there is one (test_device.hpp).
+template <class F>
+void for_tables(F body) {
+  if (tests_cpu()) for_cpu_tables(body);
+  if (!tests_cuda()) return;
+  for_cuda_table(body, hesscore::Precision::fp32, float());
+  for_cuda_table(body, hesscore::Precision::fp32, double());
+}
+
+// The same, and products with operands of 11 bits.
+template <class F>
+void for_product_tables(F body) {
+  for_tables(body);
+  if (tests_cuda()) for_cuda_table(body, hesscore::Precision::tf32, float());
 }
 
 // An array between guard words; filled with values in [-2, 2] that depend on `seed` and the index.
@@ -57,7 +108,7 @@ class Guarded {
  private:
   static constexpr std::int64_t kGuard = 16;
   static constexpr double kMark = 12345;
-  std::vector<T> data_;
+  Array<T> data_;
 };
 
 // Every element of y is within tolerance of value(i), plus what was there before if it accumulates.

@@ -9,7 +9,6 @@ namespace {
 
 using namespace hesscore::kernels;
 using check::Guarded;
-using check::kDType;
 using hesscore::KernelTable;
 
 struct Size {
@@ -51,11 +50,11 @@ void check_product(const KernelTable& table, Size s, int form, Activation act) {
       p.trans_a = form == 1;
       p.trans_b = form == 2;
       p.then = {kind, act, x.in(), y.out(), {}};
-      table.get<Product>(kDType<T>)(nullptr, p);
+      check::run<Product, T>(table, p);
       if (kind == Epilogue::value) {
-        table.get<MapForward>(kDType<T>)(nullptr, {c.in(), z.out(), mn, act});
+        check::run<MapForward, T>(table, {c.in(), z.out(), mn, act});
       } else {
-        table.get<MapTangent>(kDType<T>)(nullptr, {x.in(), c.in(), z.out(), mn, 1, act});
+        check::run<MapTangent, T>(table, {x.in(), c.in(), z.out(), mn, 1, act});
       }
       equal(y, z);
     }
@@ -70,10 +69,10 @@ void check_dual(const KernelTable& table, Size s, bool trans, Activation act) {
     Guarded<T> c1(mn, 5), c2(mn, 6), y1(mn, 7), y2(mn, 8), z1(mn, 9), z2(mn, 10);
     DualProduct::Args p{a1.in(), a2.in(), b.in(), c1.out(), c2.out(), s.m, s.n, s.k, trans};
     p.then = {kind, act, x.in(), y1.out(), y2.out()};
-    table.get<DualProduct>(kDType<T>)(nullptr, p);
+    check::run<DualProduct, T>(table, p);
     const bool gauss_newton = kind == Epilogue::diagonal_gauss_newton;
-    table.get<MapDiagonal>(kDType<T>)(
-        nullptr, {x.in(), c1.in(), c2.in(), z1.out(), z2.out(), mn, gauss_newton, act});
+    check::run<MapDiagonal, T>(
+        table, {x.in(), c1.in(), c2.in(), z1.out(), z2.out(), mn, gauss_newton, act});
     equal(y1, z1);
     equal(y2, z2);
   }
@@ -82,7 +81,7 @@ void check_dual(const KernelTable& table, Size s, bool trans, Activation act) {
 }  // namespace
 
 TEST("a product's epilogue equals the map after it") {
-  check::for_tables([](const KernelTable& table, auto zero) {
+  check::for_product_tables([](const KernelTable& table, auto zero) {
     using T = decltype(zero);
     for (const Size s : kSizes) {
       for (int form = 0; form < 3; ++form) {
@@ -95,7 +94,7 @@ TEST("a product's epilogue equals the map after it") {
 }
 
 TEST("a dual product's epilogue equals the map after it") {
-  check::for_tables([](const KernelTable& table, auto zero) {
+  check::for_product_tables([](const KernelTable& table, auto zero) {
     using T = decltype(zero);
     for (const Size s : kSizes) {
       for (const bool trans : {false, true}) {

@@ -3,7 +3,6 @@
 
 namespace hc = hesscore;
 using check::Guarded;
-using check::kDType;
 using check::kTolerance;
 
 namespace {
@@ -53,7 +52,7 @@ void check_cholesky(const hc::KernelTable& table, std::int64_t n) {
   const std::vector<double> l = factor(a, n);
   Guarded<std::int32_t> info(1, 0);
   info[0] = -1;
-  table.get<hc::kernels::Cholesky>(kDType<T>)(nullptr, {.a = a.out(), .info = info.out(), .n = n});
+  check::run<hc::kernels::Cholesky, T>(table, {.a = a.out(), .info = info.out(), .n = n});
   CHECK(info[0] == 0);
   check::expect("cholesky", a, a, false, kTolerance<T>, [&](std::int64_t i) {
     return i % n > i / n ? kUntouched : l[static_cast<std::size_t>(i)];
@@ -72,8 +71,8 @@ void check_cholesky(const hc::KernelTable& table, std::int64_t n) {
       b[r * n + i] = static_cast<T>(sum);
     }
   }
-  table.get<hc::kernels::CholeskySolve>(kDType<T>)(
-      nullptr, {.l = a.in(), .b = b.out(), .n = n, .rows = rows});
+  check::run<hc::kernels::CholeskySolve, T>(table,
+                                            {.l = a.in(), .b = b.out(), .n = n, .rows = rows});
   check::expect("cholesky_solve", b, b, false, 4 * kTolerance<T>,
                 [&](std::int64_t i) { return x[i]; });
 }
@@ -84,8 +83,8 @@ void check_eigen(const hc::KernelTable& table, std::int64_t n) {
   Guarded<T> v = a, values(n, 1);
   Guarded<std::int32_t> info(1, 0);
   info[0] = -1;
-  table.get<hc::kernels::SymmetricEigen>(kDType<T>)(
-      nullptr, {.a = v.out(), .values = values.out(), .info = info.out(), .n = n});
+  check::run<hc::kernels::SymmetricEigen, T>(
+      table, {.a = v.out(), .values = values.out(), .info = info.out(), .n = n});
   CHECK(info[0] == 0);
   double worst = 0;  // of A v = lambda v, of orthonormality, of the order
   for (std::int64_t k = 0; k < n; ++k) {
@@ -119,8 +118,7 @@ TEST("cholesky: the first minor that is not positive definite") {
       Guarded<T> a = symmetric<T>(n, 6);
       a[(bad - 1) * n + bad - 1] = T(-1);
       Guarded<std::int32_t> info(1, 0);
-      table.get<hc::kernels::Cholesky>(kDType<T>)(nullptr,
-                                                  {.a = a.out(), .info = info.out(), .n = n});
+      check::run<hc::kernels::Cholesky, T>(table, {.a = a.out(), .info = info.out(), .n = n});
       CHECK(info[0] == bad);
     }
   });
@@ -138,12 +136,11 @@ TEST("matrices without rows") {
     Guarded<T> a(0, 0), values(0, 0);
     Guarded<std::int32_t> info(1, 0);
     info[0] = -1;
-    table.get<hc::kernels::Cholesky>(kDType<T>)(nullptr,
-                                                {.a = a.out(), .info = info.out(), .n = 0});
+    check::run<hc::kernels::Cholesky, T>(table, {.a = a.out(), .info = info.out(), .n = 0});
     CHECK(info[0] == 0);
     info[0] = -1;
-    table.get<hc::kernels::SymmetricEigen>(kDType<T>)(
-        nullptr, {.a = a.out(), .values = values.out(), .info = info.out(), .n = 0});
+    check::run<hc::kernels::SymmetricEigen, T>(
+        table, {.a = a.out(), .values = values.out(), .info = info.out(), .n = 0});
     CHECK(info[0] == 0);
   });
 }

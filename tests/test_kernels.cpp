@@ -8,7 +8,6 @@
 using namespace hesscore;
 using check::expect;
 using check::Guarded;
-using check::kDType;
 using check::kTolerance;
 
 namespace {
@@ -27,7 +26,7 @@ void for_sizes(F body) {
 
 template <class Key, class T>
 void run(const KernelTable& table, T, const typename Key::Args& args) {
-  table.get<Key>(kDType<T>)(nullptr, args);
+  check::run<Key, T>(table, args);
 }
 
 }  // namespace
@@ -175,11 +174,12 @@ TEST("column_sum contracts positions before squaring") {
 TEST("dropout draws from its counters and keeps the mean") {
   check::for_tables([](const KernelTable& table, auto zero) {
     using T = decltype(zero);
-    std::uint64_t clock[2] = {11, 5};
+    Guarded<std::int64_t> clock(2, 1);
+    clock[0] = 11, clock[1] = 5;
     for_sizes([&](std::int64_t n, std::int64_t reps, bool acc) {
       Guarded<T> x(reps * n, 1), y(reps * n, 2);
       const Guarded<T> y0(y);
-      run<kernels::Dropout>(table, zero, {x.in(), In(clock), y.out(acc), n, reps, 0.3, 4, true});
+      run<kernels::Dropout>(table, zero, {x.in(), clock.in(), y.out(acc), n, reps, 0.3, 4, true});
       expect("dropout", y, y0, acc, 2 * kTolerance<T>, [&](auto i) {
         const math::Random r = math::dropout_words(11, 5, 4, i % n / 4);
         const std::uint32_t words[] = {r.a, r.b, r.c, r.d};
@@ -189,9 +189,9 @@ TEST("dropout draws from its counters and keeps the mean") {
     const std::int64_t n = 40000;
     Guarded<T> x(n, 1), y(n, 2), other(n, 3);
     for (std::int64_t i = 0; i < n; ++i) x[i] = 1;
-    run<kernels::Dropout>(table, zero, {x.in(), In(clock), y.out(), n, 1, 0.3, 0});
+    run<kernels::Dropout>(table, zero, {x.in(), clock.in(), y.out(), n, 1, 0.3, 0});
     clock[1] = 6;
-    run<kernels::Dropout>(table, zero, {x.in(), In(clock), other.out(), n, 1, 0.3, 0});
+    run<kernels::Dropout>(table, zero, {x.in(), clock.in(), other.out(), n, 1, 0.3, 0});
     double sum = 0, agreement = 0;
     for (std::int64_t i = 0; i < n; ++i) {
       sum += y[i];
@@ -205,12 +205,13 @@ TEST("dropout draws from its counters and keeps the mean") {
 TEST("rademacher signs are balanced, independent, and the same in both dtypes") {
   check::for_tables([](const KernelTable& table, auto zero) {
     using T = decltype(zero);
-    std::uint64_t seed = 3;
+    Guarded<std::int64_t> seed(1, 1);
+    seed[0] = 3;
     const std::int64_t n = 40001;
     Guarded<T> y(n, 1), part(700, 2), other(n, 3);
-    run<kernels::Rademacher>(table, zero, {In(&seed), y.out(), n, 1});
-    run<kernels::Rademacher>(table, zero, {In(&seed), part.out(), 700, 1});
-    run<kernels::Rademacher>(table, zero, {In(&seed), other.out(), n, 2});
+    run<kernels::Rademacher>(table, zero, {seed.in(), y.out(), n, 1});
+    run<kernels::Rademacher>(table, zero, {seed.in(), part.out(), 700, 1});
+    run<kernels::Rademacher>(table, zero, {seed.in(), other.out(), n, 2});
     double sum = 0, lag = 0, cross = 0;
     for (std::int64_t i = 0; i < n; ++i) {
       CHECK(y[i] == 1 || y[i] == -1);

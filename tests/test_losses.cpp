@@ -7,7 +7,6 @@
 using namespace hesscore;
 using check::expect;
 using check::Guarded;
-using check::kDType;
 using math::LossKind;
 using math::LossSpec;
 
@@ -49,7 +48,7 @@ struct Problem {
 
   template <class Key>
   void call(const typename Key::Args& args) {
-    table.get<Key>(kDType<T>)(nullptr, args);
+    check::run<Key, T>(table, args);
   }
   void find_scale() { call<kernels::LossScale>({y(), sw(), cw(), scale.out(), spec}); }
 

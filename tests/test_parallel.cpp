@@ -146,7 +146,7 @@ TEST("the CPU device allocates, and says how much it could not") {
 }
 
 TEST("kernels give the same bits with 1, 2 and 3 threads") {
-  check::for_tables([](const KernelTable& table, auto zero) {
+  check::for_cpu_tables([](const KernelTable& table, auto zero) {
     using T = decltype(zero);
     const DType dtype = check::kDType<T>;
     const std::int64_t n = 200003, samples = 3001, classes = 10;

@@ -5,14 +5,13 @@
 #include <random>
 #include <vector>
 
-#include "backend/kernels.hpp"
-#include "check.hpp"
-#include "cpu/kernels_for.hpp"
 #include "cpu/parallel.hpp"
+#include "kernel_tables.hpp"
 
 namespace {
 
 using namespace hesscore;
+using check::Array;
 using kernels::DualProduct;
 using kernels::GroupedSquare;
 using kernels::Product;
@@ -28,21 +27,18 @@ std::int64_t any_size() {
 bool coin() { return random_bits() & 1; }
 
 template <class T>
-std::vector<T> normals(std::int64_t n) {
+Array<T> normals(std::int64_t n) {
   std::normal_distribution<double> draw;
-  std::vector<T> x(static_cast<std::size_t>(n));
+  Array<T> x(static_cast<std::size_t>(n));
   for (T& v : x) v = static_cast<T>(draw(random_bits));
   return x;
 }
-
-template <class T>
-constexpr DType kType = sizeof(T) == 4 ? DType::f32 : DType::f64;
 
 // An output between guard words, off the vector alignment.
 template <class T>
 struct Guarded {
   static constexpr std::int64_t kGuard = 67;
-  std::vector<T> all;
+  Array<T> all;
   explicit Guarded(std::int64_t n) : all(normals<T>(n + 2 * kGuard)) {}
   T* data() { return all.data() + kGuard; }
   std::int64_t size() const { return static_cast<std::int64_t>(all.size()) - 2 * kGuard; }
@@ -57,6 +53,7 @@ struct Guarded {
 // |got - expected| against the rounding of a sum whose terms' absolute values add up to `size`.
 template <class T>
 bool matches(double got, double expected, double size, std::int64_t terms) {
+  if (check::precision_now == Precision::tf32) return std::abs(got - expected) <= 1e-3 * size;
   const double epsilon = sizeof(T) == 4 ? 1.2e-7 : 2.3e-16;
   return std::abs(got - expected) <= epsilon * (8 + std::sqrt(double(terms)) * 4) * (size + 1e-30);
 }
@@ -85,17 +82,16 @@ void run_threads(std::vector<Guarded<T>>& outputs, const Call& call) {
 template <class T>
 void check_product(const KernelTable& table, Product::Args p, bool with_bias, bool accumulate) {
   const std::int64_t items_a = p.stride_a ? p.batch : 1, items_b = p.stride_b ? p.batch : 1;
-  const std::vector<T> a = normals<T>(items_a * p.m * p.k), b = normals<T>(items_b * p.k * p.n);
-  const std::vector<T> bias = normals<T>(p.batch * p.n);
+  const Array<T> a = normals<T>(items_a * p.m * p.k), b = normals<T>(items_b * p.k * p.n);
+  const Array<T> bias = normals<T>(p.batch * p.n);
   p.a = In(a.data());
   p.b = In(b.data());
   if (with_bias) p.bias = In(bias.data());
   std::vector<Guarded<T>> c(1, Guarded<T>(p.batch * p.m * p.n));
   const std::vector<T> before(c[0].data(), c[0].data() + c[0].size());
-  const Kernel<Product> kernel = table.get<Product>(kType<T>);
   run_threads(c, [&](std::vector<Guarded<T>>& out) {
     p.c = Out(out[0].data(), accumulate);
-    kernel(nullptr, p);
+    check::run<Product, T>(table, p);
   });
   std::int64_t wrong = 0;
   for (std::int64_t r = 0; r < p.batch; ++r) {
@@ -121,22 +117,21 @@ void check_product(const KernelTable& table, Product::Args p, bool with_bias, bo
 
 template <class T>
 void check_dual(const KernelTable& table, DualProduct::Args p, bool accumulate1, bool accumulate2) {
-  const std::vector<T> a1 = normals<T>(p.m * p.k), a2 = normals<T>(p.m * p.k);
-  const std::vector<T> b = normals<T>(p.k * p.n);
+  const Array<T> a1 = normals<T>(p.m * p.k), a2 = normals<T>(p.m * p.k);
+  const Array<T> b = normals<T>(p.k * p.n);
   p.a1 = In(a1.data());
   p.a2 = In(a2.data());
   p.b = In(b.data());
   std::vector<Guarded<T>> c(2, Guarded<T>(p.m * p.n));
   const std::vector<T> before(c[0].data(), c[0].data() + c[0].size());
-  const Kernel<DualProduct> kernel = table.get<DualProduct>(kType<T>);
   run_threads(c, [&](std::vector<Guarded<T>>& out) {
     p.c1 = Out(out[0].data(), accumulate1);
     p.c2 = Out(out[1].data(), accumulate2);
-    kernel(nullptr, p);
+    check::run<DualProduct, T>(table, p);
   });
   std::int64_t wrong = 0;
   for (int part = 0; part < 2; ++part) {
-    const std::vector<T>& s = part ? a2 : a1;
+    const Array<T>& s = part ? a2 : a1;
     for (std::int64_t i = 0; i < p.m; ++i) {
       for (std::int64_t j = 0; j < p.n; ++j) {
         double sum = (part ? accumulate2 : accumulate1) ? before[i * p.n + j] : 0;
@@ -156,16 +151,15 @@ void check_dual(const KernelTable& table, DualProduct::Args p, bool accumulate1,
 
 template <class T>
 void check_grouped(const KernelTable& table, GroupedSquare::Args p, bool accumulate) {
-  const std::vector<T> a = normals<T>(p.groups * p.positions * p.m);
-  const std::vector<T> b = normals<T>(p.groups_b * p.positions * p.n);
+  const Array<T> a = normals<T>(p.groups * p.positions * p.m);
+  const Array<T> b = normals<T>(p.groups_b * p.positions * p.n);
   p.a = In(a.data());
   p.b = In(b.data());
   std::vector<Guarded<T>> c(1, Guarded<T>(p.m * p.n));
   const std::vector<T> before(c[0].data(), c[0].data() + c[0].size());
-  const Kernel<GroupedSquare> kernel = table.get<GroupedSquare>(kType<T>);
   run_threads(c, [&](std::vector<Guarded<T>>& out) {
     p.c = Out(out[0].data(), accumulate);
-    kernel(nullptr, p);
+    check::run<GroupedSquare, T>(table, p);
   });
   std::int64_t wrong = 0;
   for (std::int64_t i = 0; i < p.m; ++i) {
@@ -189,15 +183,6 @@ void check_grouped(const KernelTable& table, GroupedSquare::Args p, bool accumul
   CHECK(wrong == 0);
 }
 
-template <class F>
-void for_each_table(const F& body) {
-  for (std::string_view isa : cpu::supported_isas()) {
-    const KernelTable table = cpu::make_kernel_table(isa);
-    body(table, float{});
-    body(table, double{});
-  }
-}
-
 Product::Args product(std::int64_t m, std::int64_t n, std::int64_t k, int options) {
   Product::Args p{.m = m, .n = n, .k = k};
   p.trans_a = options & 1;
@@ -216,7 +201,7 @@ void spread(Product::Args& p, std::int64_t batch) {
 }
 
 TEST("products of every kind") {
-  for_each_table([](const KernelTable& table, auto type) {
+  check::for_product_tables([](const KernelTable& table, auto type) {
     for (int options = 0; options < 16; ++options) {
       for (int repeat = 0; repeat < 12; ++repeat) {
         Product::Args p = product(any_size(), any_size(), any_size(), options);
@@ -228,7 +213,7 @@ TEST("products of every kind") {
 }
 
 TEST("products cut into several blocks") {
-  for_each_table([](const KernelTable& table, auto type) {
+  check::for_product_tables([](const KernelTable& table, auto type) {
     for (int options = 0; options < 16; options += 3) {
       check_product<decltype(type)>(table, product(131, 67, 1531, options), coin(), coin());
       check_product<decltype(type)>(table, product(67, 301, 513, options ^ 1), coin(), coin());
@@ -242,7 +227,7 @@ TEST("products cut into several blocks") {
 }
 
 TEST("dual products") {
-  for_each_table([](const KernelTable& table, auto type) {
+  check::for_product_tables([](const KernelTable& table, auto type) {
     for (int repeat = 0; repeat < 40; ++repeat) {
       DualProduct::Args p{.m = any_size(), .n = any_size(), .k = any_size()};
       p.trans_a = repeat & 1;
@@ -254,7 +239,7 @@ TEST("dual products") {
 }
 
 TEST("grouped squares") {
-  for_each_table([](const KernelTable& table, auto type) {
+  check::for_product_tables([](const KernelTable& table, auto type) {
     for (int repeat = 0; repeat < 40; ++repeat) {
       GroupedSquare::Args p;
       p.m = any_size();

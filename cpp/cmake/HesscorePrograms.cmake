@@ -14,6 +14,7 @@ if(HESSCORE_TESTS)
     add_test(NAME ${_name} COMMAND ${_name})
   endforeach()
   add_subdirectory(tests/plugins)
+  add_subdirectory(tests/emulator)
 endif()
 
 if(HESSCORE_BENCH)
