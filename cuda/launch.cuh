@@ -81,10 +81,12 @@ struct Sink {
         alarm(out.watch ? ctx.alarm : nullptr) {}
 
   __device__ explicit operator bool() const { return data != nullptr; }
-  __device__ void put(std::int64_t i, T value) const {
+  // Returns what is there then.
+  __device__ T put(std::int64_t i, T value) const {
     const T v = accumulate ? data[i] + value : value;
     data[i] = v;
     look_at(v);
+    return v;
   }
   // Raises the alarm if v is not moderate.
   __device__ void look_at(T v) const {

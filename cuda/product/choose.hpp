@@ -1,0 +1,106 @@
+// Which tile a product is cut into, and into how many pieces along k: the least time of a small
+// model of a multiprocessor.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "context.hpp"
+
+namespace hesscore::cuda {
+
+// A block's tile of c, its steps of k at a time, and the part of one warp.
+struct TileShape {
+  int m, n, k, warp_m, warp_n;
+
+  constexpr int warps() const { return m / warp_m * (n / warp_n); }
+  constexpr int threads() const { return 32 * warps(); }
+  constexpr bool operator==(const TileShape&) const = default;
+};
+inline constexpr TileShape kLarge{128, 64, 16, 64, 32}, kMedium{64, 64, 32, 32, 32},
+    kSmall{32, 32, 32, 16, 16}, kNarrow{64, 16, 32, 16, 16};
+inline constexpr TileShape kMediumF64{64, 64, 16, 32, 32}, kSmallF64{32, 32, 16, 16, 16};
+
+// What a policy costs: multiply-adds per cycle of a multiprocessor that has enough of them, and
+// the cycles of a warp from one step of k to the next.
+struct Rate {
+  double work, step;
+  int word;  // 4-byte words of a number
+};
+
+struct Workload {
+  std::int64_t m, n, batch, segments, length;
+  int parts = 1;         // products that share an operand
+  bool grouped = false;  // segments are not cut
+};
+
+struct Choice {
+  TileShape tile{};
+  int splits = 1, chunks_per_split = 0;
+  double cycles = 1e300;
+};
+
+namespace detail {
+
+constexpr std::int64_t pieces(std::int64_t n, std::int64_t size) { return (n + size - 1) / size; }
+
+// Estimates, in cycles: starting a block until its first tile is there, and its end; a barrier
+// with its copies; handing over partial results and finding out who is last; bytes a cycle from L2.
+inline constexpr double kBlock = 2000, kChunk = 150, kHandOver = 1500, kBytes = 40;
+inline constexpr int kMostSplits = 64;
+
+inline double cycles(const TileShape& t, const Workload& w, const Rate& rate, int multiprocessors,
+                     std::int64_t tiles, std::int64_t splits, std::int64_t chunks) {
+  const double steps = static_cast<double>(w.length < t.k ? w.length : t.k);
+  const double alone = kChunk + steps * rate.step;
+  const double multiply = w.parts * t.m * t.n * steps / rate.work;
+  const double load = t.warps() * (w.parts * t.warp_m + t.warp_n) * steps * rate.word / 32;
+  const double busy = multiply > load ? multiply : load;
+  const std::int64_t on_each = pieces(tiles * splits, multiprocessors);
+  const std::int64_t resident = on_each < 3 ? on_each : 3, rounds = pieces(on_each, resident);
+  const double together = static_cast<double>(resident) * busy;
+  const double chunk = together > alone ? together : alone;
+  const double time = static_cast<double>(rounds) * (static_cast<double>(chunks) * chunk + kBlock);
+  if (splits == 1) return time;
+  return time + kHandOver +
+         static_cast<double>(splits + 1) * w.parts * t.m * t.n * 4 * rate.word / kBytes;
+}
+
+}  // namespace detail
+
+// Numbers that a block leaves for the one that adds up: its tile, and its sums of op(a)'s rows.
+constexpr std::int64_t partial_size(const TileShape& t, int outputs) {
+  return static_cast<std::int64_t>(outputs) * (t.m * t.n + t.m);
+}
+
+// `best`, or something better with this tile.
+inline void consider(const Context& ctx, const TileShape& t, const Workload& w, const Rate& rate,
+                     Choice& best) {
+  const std::int64_t tiles = detail::pieces(w.m, t.m) * detail::pieces(w.n, t.n) * w.batch;
+  const std::int64_t per_segment = detail::pieces(w.length, t.k);
+  const std::int64_t units = w.grouped ? w.segments : w.segments * per_segment;
+  const std::int64_t chunks_of_unit = w.grouped ? per_segment : 1;
+  const std::int64_t bytes = partial_size(t, w.grouped ? 1 : w.parts) * 4 * rate.word * tiles;
+  for (std::int64_t wanted = 1; wanted <= detail::kMostSplits;
+       wanted += wanted < 4 ? 1 : wanted / 4) {
+    const std::int64_t own = detail::pieces(units, wanted), splits = detail::pieces(units, own);
+    if (wanted > 1 && (splits != wanted || tiles > Context::kTickets ||
+                       bytes * splits > static_cast<std::int64_t>(ctx.workspace_bytes))) {
+      continue;
+    }
+    const std::int64_t chunks = own * chunks_of_unit;
+    const double time = detail::cycles(t, w, rate, ctx.multiprocessors, tiles, splits, chunks);
+    if (time < best.cycles) {
+      best = {t, static_cast<int>(splits), static_cast<int>(chunks), time};
+    }
+  }
+}
+
+template <class... Shapes>
+Choice choose(const Context& ctx, const Workload& w, const Rate& rate, const Shapes&... tiles) {
+  Choice best;
+  (consider(ctx, tiles, w, rate, best), ...);
+  return best;
+}
+
+}  // namespace hesscore::cuda

@@ -1,0 +1,90 @@
+// How numbers are multiplied: rounded to TF32, as pairs of TF32 numbers, or as they are.
+#pragma once
+
+#include "math/approx.hpp"
+#include "product/choose.hpp"
+#include "product/layout.hpp"
+#include "ptx.cuh"
+
+namespace hesscore::cuda {
+
+// d += left right, (16, 8) += (16, kSlice) (kSlice, 8), spread over a warp. Squares are taken
+// before left() and right(): rounding comes last.
+struct Tf32 : MmaLanes {
+  using Number = float;
+  static constexpr Rate kRate{512, 9, 1};
+  struct Left {
+    std::uint32_t x[kLeft];
+  };
+  struct Right {
+    std::uint32_t x[kRight];
+  };
+  static __device__ __forceinline__ Left left(const float (&x)[kLeft]) {
+    return {{to_tf32(x[0]), to_tf32(x[1]), to_tf32(x[2]), to_tf32(x[3])}};
+  }
+  static __device__ __forceinline__ Right right(const float (&x)[kRight]) {
+    return {{to_tf32(x[0]), to_tf32(x[1])}};
+  }
+  static __device__ __forceinline__ void multiply(float (&d)[4], const Left& a, const Right& b) {
+    mma_tf32(d, a.x, b.x);
+  }
+};
+
+// x = big + small to 22 bits; the product of the small parts is below float's rounding.
+struct Tf32x3 : MmaLanes {
+  using Number = float;
+  static constexpr Rate kRate{170, 18, 1};
+  struct Left {
+    std::uint32_t big[kLeft], small[kLeft];
+  };
+  struct Right {
+    std::uint32_t big[kRight], small[kRight];
+  };
+  template <int kCount>
+  static __device__ __forceinline__ void split(const float (&x)[kCount],
+                                               std::uint32_t (&big)[kCount],
+                                               std::uint32_t (&small)[kCount]) {
+#pragma unroll
+    for (int e = 0; e < kCount; ++e) {
+      big[e] = to_tf32(x[e]) & 0xffffe000u;
+      small[e] = to_tf32(x[e] - math::detail::from_bits(big[e]));
+    }
+  }
+  static __device__ __forceinline__ Left left(const float (&x)[kLeft]) {
+    Left l;
+    split(x, l.big, l.small);
+    return l;
+  }
+  static __device__ __forceinline__ Right right(const float (&x)[kRight]) {
+    Right r;
+    split(x, r.big, r.small);
+    return r;
+  }
+  static __device__ __forceinline__ void multiply(float (&d)[4], const Left& a, const Right& b) {
+    mma_tf32(d, a.small, b.big);
+    mma_tf32(d, a.big, b.small);
+    mma_tf32(d, a.big, b.big);
+  }
+};
+
+template <class T>
+struct Simt : SimtLanes {
+  using Number = T;
+  static constexpr Rate kRate{48, 12, sizeof(T) / 4};
+  struct Left {
+    T x[kLeft];
+  };
+  struct Right {
+    T x[kRight];
+  };
+  static __device__ __forceinline__ Left left(const T (&x)[kLeft]) { return {{x[0], x[1]}}; }
+  static __device__ __forceinline__ Right right(const T (&x)[kRight]) { return {{x[0], x[1]}}; }
+  static __device__ __forceinline__ void multiply(T (&d)[4], const Left& a, const Right& b) {
+    d[0] = fma(a.x[0], b.x[0], d[0]);
+    d[1] = fma(a.x[0], b.x[1], d[1]);
+    d[2] = fma(a.x[1], b.x[0], d[2]);
+    d[3] = fma(a.x[1], b.x[1], d[3]);
+  }
+};
+
+}  // namespace hesscore::cuda
