@@ -26,7 +26,6 @@ DeviceSteps::DeviceSteps(const Objective& f, DType dtype)
       loss_size_(size_of(dtype)),
       records_(device_, kMost * sizeof(math::StepRecord)),
       results_(device_, sizeof done_ + loss_bytes(kTogether + kMost)),
-      outbox_(device_, records_.bytes()),
       inbox_(device_, results_.bytes()) {
   device_.from_host(results_.data(), &done_, sizeof done_);
 }
@@ -48,11 +47,7 @@ std::vector<double> DeviceSteps::run(TrainingStep& step,
                                      const std::function<void()>& meanwhile) {
   const auto begin = std::chrono::steady_clock::now();
   const auto steps = static_cast<std::int64_t>(records.size());
-  const std::size_t bytes = records.size() * sizeof(math::StepRecord);
-  std::memcpy(outbox_.data(), records.data(), bytes);
-  device_.upload(records_.data(), outbox_.data(), bytes);
-  device_.wait_uploads();
-  device_.clear_alarm();
+  device_.from_host(records_.data(), records.data(), records.size() * sizeof(math::StepRecord));
   launch(step, steps);
   try {
     if (meanwhile) meanwhile();
@@ -60,7 +55,10 @@ std::vector<double> DeviceSteps::run(TrainingStep& step,
   }
   std::vector<double> losses = read(steps);
   step.pace.took(steps, std::chrono::steady_clock::now() - begin);
-  if (losses.size() < records.size()) step.pace.restart();
+  if (losses.size() < records.size()) {
+    device_.clear_alarm();
+    step.pace.restart();
+  }
   return losses;
 }
 

@@ -38,7 +38,7 @@ class DeviceSteps {
   // The first records and losses are where launches find them; later ones are copied to and from.
   Buffer records_;
   Buffer results_;  // steps done so far, losses of a launch, losses of the launches before it
-  HostBuffer outbox_, inbox_;
+  HostBuffer inbox_;
   std::int64_t done_ = 0;
   std::map<std::pair<bool, Request>, std::unique_ptr<TrainingStep>> steps_;
 };

@@ -80,7 +80,9 @@ View EpochRows::open_channel(const View& from, std::size_t number) {
 }
 
 void EpochRows::need(std::int64_t batch) {
-  if (chunk_ > 0) stage(batch / chunk_);
+  if (chunk_ == 0) return;
+  stage(batch / chunk_);
+  device_.wait_uploads();
 }
 
 void EpochRows::anticipate(std::int64_t batch) {

@@ -22,8 +22,7 @@ class EpochRows {
   // Then the data, which must stay where they are.
   void set_data(const Batch& data, bool in_host_memory, std::int64_t batch_size);
 
-  // Batches `first` .. first + together(first) - 1 are there, or on their way, after need(first).
-  // Uploads are awaited by what is called after device.wait_uploads().
+  // Work after need(first) finds batches first .. first + together(first) - 1.
   void need(std::int64_t batch);
   std::int64_t together(std::int64_t batch) const;
   // While the device is busy with `batch`: prepares the batches that need the next chunk.

@@ -133,7 +133,6 @@ Batch MiniBatches::batch(std::int64_t index) {
     });
   }
   source_.need(index);
-  device_.wait_uploads();
   const std::int64_t* order = source_.order() + source_.first_row(index);
   const Batch to = target(index);
   const auto gather = [&](const View& from, const View& room) {

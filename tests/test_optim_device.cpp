@@ -1,0 +1,312 @@
+// Optimizers on devices that take many steps by themselves: they are bitwise those taken one by
+// one, a failing step is told and undone exactly, and data may come from the host.
+#include <cstring>
+
+#include "backend/algebra.hpp"
+#include "optim_problems.hpp"
+
+namespace {
+
+constexpr std::int64_t kRows = 107, kBatch = 3;  // 35 batches of 3, and one of 2
+
+template <class F>
+void on_devices(F body) {
+  for (const std::string& name : devices()) {
+    if (name == "cpu") continue;
+    const int before = check::failures;
+    body(device(name));
+    if (check::failures > before) std::printf("  (on %s)\n", name.c_str());
+  }
+}
+
+std::vector<Method> element_wise_methods() {
+  std::vector<Method> methods;
+  for (const Method& method : all_methods()) {
+    if (!std::holds_alternative<GaussNewton>(method)) methods.push_back(method);
+  }
+  return methods;
+}
+
+Graph net(double dropout) {
+  GraphBuilder b;
+  int h = b.tanh(b.linear(b.input({3}), 5));
+  if (dropout > 0) h = b.dropout(h, dropout);
+  return b.finish(b.linear(h, 4), CrossEntropyLoss{});
+}
+
+Graph linear_net() {
+  GraphBuilder b;
+  return b.finish(b.linear(b.input({3}), 4), CrossEntropyLoss{});
+}
+
+// Three numbers into one of four classes, weighted samples.
+struct Classification {
+  explicit Classification(Device& device, DType dtype_ = DType::f32, Graph graph = net(0.2),
+                          std::int64_t samples = kRows)
+      : f(std::move(graph), device, dtype_),
+        rows(samples),
+        dtype(dtype_),
+        host_x(vector_of(random_numbers(rows * 3, 1), dtype)),
+        host_s(vector_of(Numbers(static_cast<std::size_t>(rows), 0.5), dtype)),
+        x(moved(host_x)),
+        s(moved(host_s)),
+        y(device, static_cast<std::size_t>(rows) * sizeof(std::int64_t)) {
+    for (std::int64_t i = 0; i < rows; ++i) labels.push_back(i * i % 4);
+    device.from_host(y.data(), labels.data(), y.bytes());
+  }
+
+  Vector moved(const Vector& v) const {
+    Vector copy(f.device(), v.dtype(), v.size());
+    copy.from_host(v.to_host());
+    return copy;
+  }
+  Batch batch(std::int64_t first, std::int64_t n) const {
+    const auto at = [&](const Vector& v, std::int64_t width) {
+      return v.as<std::byte>() + static_cast<std::size_t>(first * width) * size_of(dtype);
+    };
+    return {View(at(x, 3), dtype, {n, 3}),
+            View(static_cast<std::int64_t*>(y.data()) + first, DType::i64, {n}),
+            View(at(s, 1), dtype, {n})};
+  }
+  Batch data() const { return batch(0, rows); }
+  Batch host_data() const {
+    return {View(host_x.data(), dtype, {rows, 3}), View(labels.data(), DType::i64, {rows}),
+            View(host_s.data(), dtype, {rows})};
+  }
+  Vector start() const { return f.init(3); }
+
+  // One epoch in order, step by step.
+  Numbers epoch_by_steps(Optimizer& opt, const Vector& w, std::int64_t first = 0) const {
+    Numbers losses;
+    for (std::int64_t i = first * kBatch; i < rows; i += kBatch) {
+      losses.push_back(opt.step(w, batch(i, std::min(kBatch, rows - i))).loss);
+    }
+    return losses;
+  }
+
+  Objective f;
+  std::int64_t rows;
+  DType dtype;
+  Vector host_x, host_s, x, s;
+  std::vector<std::int64_t> labels;
+  Buffer y;
+};
+
+RunOptions in_order(std::int64_t steps_per_launch) {
+  return {.batch_size = kBatch,
+          .shuffle = false,
+          .steps_per_launch = steps_per_launch,
+          .every_step = false};
+}
+
+struct Reports {
+  Numbers losses;
+  std::vector<std::int64_t> steps;
+  bool operator()(const StepInfo& info) {
+    losses.push_back(info.loss);
+    steps.push_back(info.step);
+    return false;
+  }
+};
+
+}  // namespace
+
+TEST("steps launched together are those taken one by one, bit for bit") {
+  on_devices([](Device& device) {
+    for (const DType dtype : {DType::f32, DType::f64}) {
+      const Classification p(device, dtype);
+      for (const Method& method : element_wise_methods()) {
+        Optimizer single(p.f, method), together(p.f, method);
+        const Vector w = p.start(), v = p.start();
+        Reports seen;
+        Numbers losses;
+        for (int epoch = 0; epoch < 3; ++epoch) {
+          for (const double loss : p.epoch_by_steps(single, w)) losses.push_back(loss);
+          CHECK(together.run(v, p.data(), in_order(40), epoch, 0, 99, std::ref(seen)) == 36);
+        }
+        CHECK(seen.losses == losses && seen.steps.back() == 108);
+        CHECK(v.to_host() == w.to_host() && same(together.state(), single.state()));
+      }
+    }
+  });
+}
+
+TEST("a step by the device is an evaluation and an update") {
+  on_devices([](Device& device) {
+    const Classification p(device, DType::f32, net(0));
+    const Algebra algebra(device, DType::f32);
+    const Vector w = p.start(), v = p.start(), m = p.f.zeros(), u = p.f.zeros();
+    Vector g = p.f.zeros(), d = p.f.zeros();
+    Optimizer opt(p.f, AdaHesScale{.lr = 0.01});
+    math::UpdateSpec spec{.kind = math::UpdateKind::adam, .lr = 0.01};
+    for (int t = 1; t <= 3; ++t) {
+      const double loss =
+          p.f.evaluate(v, p.data(), {.grad = &g, .diag = {Diag::hesscale, &d}}, {.train = true});
+      spec.correction1 = 1 - std::pow(spec.beta1, t);
+      spec.correction2 = 1 - std::pow(spec.beta2, t);
+      spec.first = t == 1;
+      algebra.update(spec, v.data(), m.data(), u.data(), g.data(), d.data(), v.size());
+      CHECK(opt.step(w, p.data()).loss == loss);
+      CHECK(w.to_host() == v.to_host());
+    }
+  });
+}
+
+TEST("shuffled runs do not depend on how they are launched, nor on where the data lie") {
+  on_devices([](Device& device) {
+    const Classification p(device, DType::f32), elsewhere(device, DType::f32);
+    const auto train = [&](std::int64_t steps_per_launch, bool move, bool host) {
+      Optimizer opt(p.f, AdaHesScale{.lr = 0.01});
+      const Vector w = p.start();
+      RunOptions options{.batch_size = kBatch, .shuffle_seed = 5, .dropout_seed = 7};
+      options.steps_per_launch = steps_per_launch;
+      options.host_data = host;
+      for (int epoch = 0; epoch < 3; ++epoch) {
+        const Classification& from = move && epoch == 1 ? elsewhere : p;
+        opt.run(w, host ? from.host_data() : from.data(), options, epoch, 0, 99);
+      }
+      return w.to_host();
+    };
+    const Numbers expected = train(1, false, false);
+    CHECK(train(40, false, false) == expected);
+    CHECK(train(0, true, false) == expected);
+    CHECK(train(33, true, true) == expected);
+    CHECK(train(1, false, true) == expected);
+  });
+}
+
+TEST("data in host memory come in chunks") {
+  on_devices([](Device& device) {
+    const Classification p(device, DType::f64, net(0), 150);
+    for (const bool shuffle : {false, true}) {
+      for (const Method& method :
+           {Method(Sgd{.lr = 0.1}), Method(GaussNewton{.cg_iterations = 2})}) {
+        const auto train = [&](bool host) {
+          Optimizer opt(p.f, method);
+          const Vector w = p.start();
+          RunOptions options{.batch_size = 1, .shuffle = shuffle, .host_data = host};
+          for (int epoch = 0; epoch < 2; ++epoch) {
+            opt.run(w, host ? p.host_data() : p.data(), options, epoch, 0, 140);
+          }
+          return w.to_host();
+        };
+        CHECK(train(true) == train(false));
+      }
+    }
+  });
+}
+
+TEST("a step that fails among many is told, and w is that of the steps before it") {
+  on_devices([](Device& device) {
+    for (const Method& method : element_wise_methods()) {
+      Classification p(device, DType::f32);
+      Numbers poisoned = p.host_x.to_host();
+      poisoned[4 * kBatch * 3 + 2] = kInf;  // of the fifth batch
+      p.x.from_host(poisoned);
+      Optimizer opt(p.f, method), careful(p.f, method);
+      const Vector w = p.start(), v = p.start();
+      for (int i = 0; i < 4; ++i) careful.step(v, p.batch(i * kBatch, kBatch));
+      Reports seen;
+      try {
+        opt.run(w, p.data(), in_order(32), 0, 0, 99, std::ref(seen));
+        CHECK(false);
+      } catch (const NonFiniteError& error) {
+        CHECK(std::strstr(error.what(), "in step 5;") != nullptr);
+      }
+      CHECK(seen.steps == std::vector<std::int64_t>({1, 2, 3, 4}));
+      CHECK(w.to_host() == v.to_host() && same(opt.state(), careful.state()));
+      CHECK_THROWS(NonFiniteError, careful.step(v, p.batch(4 * kBatch, kBatch)));
+      CHECK(w.to_host() == v.to_host());
+
+      p.epoch_by_steps(careful, v, 5);
+      CHECK(opt.run(w, p.data(), in_order(32), 0, 5, 99) == 31);
+      CHECK(w.to_host() == v.to_host() && same(opt.state(), careful.state()));
+    }
+  });
+}
+
+TEST("large but finite numbers are taken with care, and change nothing else") {
+  on_devices([](Device& device) {
+    Classification p(device, DType::f32, linear_net());
+    Numbers large = p.host_x.to_host();
+    large[7 * kBatch * 3] = 1e25;
+    p.x.from_host(large);
+    Optimizer a(p.f, Sgd{.lr = 1e-30, .momentum = 0.9}), b(p.f, Sgd{.lr = 1e-30, .momentum = 0.9});
+    const Vector w = p.start(), v = p.start();
+    CHECK(a.run(w, p.data(), in_order(32), 0, 0, 99) == 36);
+    p.epoch_by_steps(b, v);
+    CHECK(w.to_host() == v.to_host() && same(a.state(), b.state()));
+  });
+}
+
+TEST("updates that overflow and schedules that fail do so at their step") {
+  on_devices([](Device& device) {
+    const Classification p(device, DType::f32);
+    const auto check_at = [&](double rate, auto told) {
+      const Rate schedule([&](std::int64_t k) { return k == 6 ? rate : 0.1 / (1.0 + double(k)); });
+      Optimizer opt(p.f, Adam{.lr = schedule}), careful(p.f, Adam{.lr = schedule});
+      const Vector w = p.start(), v = p.start();
+      for (int i = 0; i < 6; ++i) careful.step(v, p.batch(i * kBatch, kBatch));
+      Reports seen;
+      CHECK_THROWS(decltype(told), opt.run(w, p.data(), in_order(32), 0, 0, 99, std::ref(seen)));
+      CHECK(seen.steps.size() == 6 && w.to_host() == v.to_host());
+      CHECK(same(opt.state(), careful.state()));
+    };
+    check_at(1e39, NonFiniteError(""));
+    check_at(kNaN, OptionError(""));
+  });
+}
+
+TEST("a stop counts after its step, or after its launch") {
+  on_devices([](Device& device) {
+    const Classification p(device);
+    Optimizer opt(p.f, Sgd{}), other(p.f, Sgd{});
+    const Vector w = p.start(), v = p.start();
+    RunOptions options = in_order(8);
+    options.every_step = true;
+    CHECK(opt.run(w, p.data(), options, 0, 0, 99, [](const StepInfo& i) { return i.step == 3; }) ==
+          3);
+    options.every_step = false;
+    CHECK(opt.run(w, p.data(), options, 0, 3, 99, [](const StepInfo& i) { return i.step == 5; }) ==
+          8);
+    for (int i = 0; i < 11; ++i) other.step(v, p.batch(i * kBatch, kBatch));
+    CHECK(w.to_host() == v.to_host());
+    options.steps_per_launch = -1;
+    CHECK_THROWS(OptionError, opt.run(w, p.data(), options, 0, 0, 1));
+  });
+}
+
+TEST("a saved state goes on bit for bit, and labels out of range are told") {
+  on_devices([](Device& device) {
+    Classification p(device);
+    Optimizer whole(p.f, AdaHessian{.lr = 0.02}), first(p.f, AdaHessian{.lr = 0.02}),
+        second(p.f, AdaHessian{.lr = 0.02});
+    const Vector w = p.start(), v = p.start();
+    const RunOptions options{.batch_size = kBatch, .dropout_seed = 3, .steps_per_launch = 32};
+    for (int epoch = 0; epoch < 2; ++epoch) whole.run(w, p.data(), options, epoch, 0, 99);
+    first.run(v, p.data(), options, 0, 0, 99);
+    second.load_state(first.state());
+    first.load_state(second.state());  // its vectors have moved
+    const Vector u = p.moved(v);
+    first.run(u, p.data(), options, 1, 0, 99);
+    second.run(v, p.data(), options, 1, 0, 99);
+    CHECK(v.to_host() == w.to_host() && u.to_host() == w.to_host());
+    CHECK(same(second.state(), whole.state()) && same(first.state(), whole.state()));
+
+    p.labels[9] = 4;
+    device.from_host(p.y.data(), p.labels.data(), p.y.bytes());
+    CHECK_THROWS(LabelError, first.step(u, p.data()));
+    CHECK(u.to_host() == w.to_host());
+  });
+}
+
+TEST("gauss_newton runs over device data as it steps") {
+  on_devices([](Device& device) {
+    const Classification p(device, DType::f64, net(0), 9);
+    Optimizer a(p.f, GaussNewton{.cg_iterations = 4}), b(p.f, GaussNewton{.cg_iterations = 4});
+    const Vector w = p.start(), v = p.start();
+    CHECK(a.run(w, p.data(), in_order(0), 0, 0, 99) == 3);
+    p.epoch_by_steps(b, v);
+    CHECK(w.to_host() == v.to_host());
+  });
+}
