@@ -57,7 +57,7 @@ target_include_directories(hesscore_cuda PRIVATE cuda)
 target_link_libraries(hesscore_cuda PRIVATE
   hesscore hesscore_headers hesscore_flags CUDA::cudart_static CUDA::cublasLt ${CMAKE_DL_LIBS})
 target_compile_options(hesscore_cuda PRIVATE
-  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra $<$<BOOL:${HESSCORE_WERROR}>:-Werror=all-warnings>>)
+  $<$<COMPILE_LANGUAGE:CUDA>:--compress-mode=size -Xcompiler=-Wall,-Wextra $<$<BOOL:${HESSCORE_WERROR}>:-Werror=all-warnings>>)
 set_target_properties(hesscore_cuda PROPERTIES
   CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static
   CUDA_VISIBILITY_PRESET hidden)
