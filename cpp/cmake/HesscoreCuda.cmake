@@ -67,3 +67,9 @@ set(HESSCORE_CUDA_RPATH "$ORIGIN" "$ORIGIN/../nvidia/cu13/lib")
 if(NOT SKBUILD OR SKBUILD_STATE STREQUAL "editable")
   list(APPEND HESSCORE_CUDA_RPATH "${CUDAToolkit_LIBRARY_DIR}")
 endif()
+
+if(HESSCORE_BENCH)  # run by bench/gpu_check.sh
+  add_executable(gpu_probes bench/gpu/probes.cu)
+  target_link_libraries(gpu_probes PRIVATE CUDA::cusolver)
+  set_target_properties(gpu_probes PROPERTIES CUDA_STANDARD 20 CUDA_RUNTIME_LIBRARY Static)
+endif()
