@@ -58,6 +58,7 @@ CudaDevice::CudaDevice(int index)
   context_.workspace_bytes = std::size_t{hopper ? 32u : 8u} << 20;
   context_.workspace = allocate(context_.workspace_bytes);
   context_.tickets = static_cast<unsigned*>(allocate(kTicketBytes));
+  context_.lt = &lt_;
   context_.alarm = static_cast<int*>(allocate(sizeof(int)));
   alarm_seen_ = static_cast<int*>(allocate_host(sizeof(int)));
   check(cudaMemsetAsync(context_.tickets, 0, kTicketBytes, current_), "clearing memory");

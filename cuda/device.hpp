@@ -8,6 +8,7 @@
 #include "handles.hpp"
 #include "hesscore/device.hpp"
 #include "memory.hpp"
+#include "product/lt.hpp"
 
 namespace hesscore::cuda {
 
@@ -56,6 +57,7 @@ class CudaDevice final : public Device {
   void order(cudaStream_t first, cudaStream_t then);  // work on `then` waits for that on `first`
 
   Context context_;
+  Lt lt_;
   Memory memory_;
   // Ours is ordered with the default stream of the process and, unlike that one, has a name.
   Stream own_, recorder_, uploads_;

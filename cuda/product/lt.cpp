@@ -134,16 +134,21 @@ bool choose_algorithm(cublasLtHandle_t handle, std::size_t workspace, const Key&
 }  // namespace
 
 struct Lt::Plans {
-  cublasLtHandle_t handle = nullptr;  // null: cuBLASLt could not be started
+  cublasLtHandle_t handle = nullptr;  // null: not needed yet, or cuBLASLt could not be started
   std::map<Key, Plan> of;
+
+  bool start() {  // when the device is the current one
+    if (handle == nullptr && !good(cublasLtCreate(&handle))) handle = nullptr;
+    return handle != nullptr;
+  }
 
   const Plan* find(const Context& ctx, const kernels::Product::Args& a, const Key& key) {
     auto at = of.find(key);
     if (at == of.end()) {
       if (ctx.recording) return nullptr;
       Plan plan;
-      plan.usable =
-          describe(a, key, plan) && choose_algorithm(handle, ctx.workspace_bytes, key, plan);
+      plan.usable = start() && describe(a, key, plan) &&
+                    choose_algorithm(handle, ctx.workspace_bytes, key, plan);
       if (!plan.usable) release(plan);
       at = of.emplace(key, plan).first;
     }
@@ -152,7 +157,6 @@ struct Lt::Plans {
 };
 
 Lt::Lt() : plans_(std::make_unique<Plans>()) {
-  if (!good(cublasLtCreate(&plans_->handle))) plans_->handle = nullptr;
   if (const char* work = std::getenv("HESSCORE_LT_WORK")) least_work_ = std::atoll(work);
 }
 
@@ -168,7 +172,6 @@ std::int64_t Lt::least_work(DType dtype) const {
 
 bool Lt::multiply(const Context& ctx, const kernels::Product::Args& a, DType dtype,
                   Precision precision) {
-  if (plans_->handle == nullptr) return false;
   const Plan* plan = plans_->find(ctx, a, key_of(a, dtype, precision));
   if (plan == nullptr) return false;
   if (with_bias(a, dtype)) {
@@ -184,8 +187,5 @@ bool Lt::multiply(const Context& ctx, const kernels::Product::Args& a, DType dty
                              plan->b, keep, a.c.ptr, plan->c, a.c.ptr, plan->c, &plan->algorithm,
                              ctx.workspace, ctx.workspace_bytes, ctx.stream));
 }
-
-Lt* make_lt() { return new Lt; }
-void destroy(Lt* lt) noexcept { delete lt; }
 
 }  // namespace hesscore::cuda

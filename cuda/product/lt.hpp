@@ -31,7 +31,4 @@ class Lt {
   std::int64_t least_work_ = -1;  // -1: the default
 };
 
-Lt* make_lt();
-void destroy(Lt* lt) noexcept;
-
 }  // namespace hesscore::cuda
