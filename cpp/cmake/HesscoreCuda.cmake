@@ -51,6 +51,10 @@ if(NOT CUDAToolkit_FOUND OR NOT TARGET CUDA::cublasLt OR NOT TARGET CUDA::cusolv
 endif()
 message(STATUS "hesscore: CUDA plugin: with CUDA ${CUDAToolkit_VERSION}")
 
+if(HESSCORE_CCACHE AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${HESSCORE_CCACHE})
+endif()
+
 file(GLOB _sources CONFIGURE_DEPENDS cuda/*.cu cuda/*.cpp cuda/product/*.cu cuda/product/*.cpp)
 add_library(hesscore_cuda MODULE ${_sources})
 target_include_directories(hesscore_cuda PRIVATE cuda)
