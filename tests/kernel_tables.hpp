@@ -18,27 +18,13 @@ template <class T>
 inline constexpr hesscore::DType kDType =
     sizeof(T) == 4 ? hesscore::DType::f32 : hesscore::DType::f64;
 
-// The device whose kernels are tested now; null: the CPU.
-inline hesscore::Device* device_now = nullptr;
 inline hesscore::Precision precision_now = hesscore::Precision::fp32;
-
-// Memory of the host that the device tested now reaches.
-template <class T>
-struct HostAllocator {
-  using value_type = T;
-  static hesscore::Device& device() { return device_now ? *device_now : hesscore::device("cpu"); }
-  T* allocate(std::size_t n) { return static_cast<T*>(device().allocate_host(n * sizeof(T))); }
-  void deallocate(T* p, std::size_t) { device().free_host(p); }
-  bool operator==(const HostAllocator&) const = default;
-};
-template <class T>
-using Array = std::vector<T, HostAllocator<T>>;
 
 // Calls a kernel and waits for what it does.
 template <class Key, class T>
 void run(const hesscore::KernelTable& table, const typename Key::Args& args) {
-  table.get<Key>(kDType<T>)(device_now ? device_now->stream() : nullptr, args);
-  if (device_now) device_now->synchronize();
+  table.get<Key>(kDType<T>)(device().stream(), args);
+  device().synchronize();
 }
 
 // body(table, T()) for every instruction set and both dtypes
@@ -80,7 +66,8 @@ void for_product_tables(F body) {
   if (tests_cuda()) for_cuda_table(body, hesscore::Precision::tf32, float());
 }
 
-// An array between guard words; filled with values in [-2, 2] that depend on `seed` and the index.
+// An array between guard words, which the tested device reaches; filled with values in [-2, 2] that
+// depend on `seed` and the index.
 template <class T>
 class Guarded {
  public:

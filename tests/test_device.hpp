@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <string_view>
+#include <vector>
 
 #include "hesscore/device.hpp"
 
@@ -14,7 +15,10 @@ inline std::string_view device_name() {
   return set == nullptr ? "" : set;
 }
 
+inline hesscore::Device* device_now = nullptr;  // where tests of kernels are
+
 inline hesscore::Device& device() {
+  if (device_now != nullptr) return *device_now;
   return hesscore::device(device_name().empty() ? "cpu" : device_name());
 }
 
@@ -24,5 +28,16 @@ inline bool tests_cuda() {
   return device_name().starts_with("cuda") ||
          (device_name().empty() && hesscore::cuda_status() == "available");
 }
+
+// Memory that the host and the tested device reach.
+template <class T>
+struct HostAllocator {
+  using value_type = T;
+  T* allocate(std::size_t n) { return static_cast<T*>(device().allocate_host(n * sizeof(T))); }
+  void deallocate(T* p, std::size_t) { device().free_host(p); }
+  bool operator==(const HostAllocator&) const = default;
+};
+template <class T>
+using Array = std::vector<T, HostAllocator<T>>;
 
 }  // namespace check
