@@ -197,6 +197,7 @@ template <class T>
 __global__ void direction_kernel(Direction<T> a) {
   if (!a.start && a.state->alpha == 0) return;
   const T alpha = static_cast<T>(a.state->alpha), beta = static_cast<T>(a.state->beta);
+  T* const kept = math::place_to_keep<T>(*a.state, a.n);
   over_grid<T>(a.n, a.wide, [&](std::int64_t i, Extent e) {
     T y[kPack<T>], d[kPack<T>], p[kPack<T>], x[kPack<T>];
     load(y, a.r + i, e);
@@ -212,6 +213,7 @@ __global__ void direction_kernel(Direction<T> a) {
       y[k] += beta * p[k];
     }
     if (!a.start) store(a.x + i, x, e);
+    if (kept != nullptr) store(kept + i, x, {e.count, false});  // its rows begin anywhere
     store(a.p + i, y, e);
   });
 }

@@ -373,6 +373,31 @@ TEST("callbacks see the iterates that the host's see, and may stop") {
   });
 }
 
+TEST("the device keeps the iterates that the host keeps") {
+  on_devices([](Device& d) {
+    for (const DType dtype : {DType::f32, DType::f64}) {
+      const Problem p(d, MSELoss{}, dtype);
+      const auto G = p.curvature_of(Product::ggn);
+      const ShiftedOperator A(*G, 2);
+      const Plain plain(A);
+      CgWorkspace kept[2];
+      for (const int resident : {0, 1}) {
+        kept[resident].kept.rows = 3;
+        for (const int solves : {1, 2}) {
+          Vector x = p.zeros();
+          const SolveReport report =
+              cg(resident ? static_cast<const LinearOperator&>(A) : plain, p.b, x,
+                 {.rtol = 0, .maxiter = 5 * solves - 1}, kept[resident], resident == 1);
+          CHECK(report.iterations == 5 * solves - 1);
+        }
+        CHECK(kept[resident].kept.iterations == std::vector<std::int64_t>({1, 2, 3, 4, 6, 8}));
+      }
+      check_close(kept[1].kept.ring.to_host(), kept[0].kept.ring.to_host(),
+                  dtype == DType::f32 ? 1e-5 : 1e-12);
+    }
+  });
+}
+
 TEST("a callback may solve with the same operator") {
   on_devices([](Device& d) {
     const Problem p(d, MSELoss{});

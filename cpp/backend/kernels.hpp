@@ -407,7 +407,7 @@ struct CgAdvance {
   };
 };
 
-// x += alpha p, then p = d r + beta p.  `start`: p = d r alone.
+// x += alpha p, kept where the state asks for it, then p = d r + beta p.  `start`: p = d r alone.
 struct CgDirection {
   static constexpr std::string_view name = "cg_direction";
   struct Args {

@@ -39,6 +39,11 @@ struct CgState {
   std::int32_t martens = 0;
   double* history = nullptr;  // residual norms, one for each iteration and the start
   double* model = nullptr;    // phi, likewise; both in memory of the device
+  // Iterates kept on the way, the latest so many `rows`: x at keep_at, given as 1, and from then on
+  // at `spacing` times the iteration before. 0: none.
+  void* ring = nullptr;
+  std::int64_t rows = 0, keep_at = 0, kept = 0;
+  double spacing = 1;
 
   // found
   std::int32_t go_on = 0;  // the loop's condition
@@ -50,6 +55,17 @@ struct CgState {
   double curvature = 0;   // p'Ap
   double alpha = 0, beta = 0;
 };
+
+HC_HD std::int64_t next_kept(std::int64_t iteration, double spacing) {
+  return static_cast<std::int64_t>(std::ceil(static_cast<double>(iteration) * spacing));
+}
+
+// Where in the ring x (n) goes now; null: nowhere.
+template <class T>
+HC_HD T* place_to_keep(const CgState& s, std::int64_t n) {
+  if (s.keep_at == 0 || s.iterations != s.keep_at) return nullptr;
+  return static_cast<T*>(s.ring) + s.kept % s.rows * n;
+}
 
 namespace detail {
 
@@ -130,6 +146,10 @@ HC_HD void cg_advance(CgState& s, const CgSums& d) {
   if (!detail::is_finite(d.rr)) {
     s.alpha = 0;
     return detail::stop(s, CgStatus::breakdown, CgReason::overflow);
+  }
+  if (s.keep_at > 0 && s.iterations == s.keep_at) {
+    ++s.kept;
+    s.keep_at = next_kept(s.keep_at, s.spacing);
   }
   s.phi += s.alpha * (s.alpha * s.curvature / 2 - s.ry);
   s.residual = std::sqrt(d.rr);

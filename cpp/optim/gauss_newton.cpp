@@ -2,7 +2,6 @@
 //
 // The step is w - t x, where x solves (G + lambda I) x = g roughly and t comes from the line
 // search. All trials are evaluated at a copy; w is written once, when the step is accepted.
-#include <array>
 #include <cmath>
 #include <limits>
 
@@ -14,15 +13,9 @@
 namespace hesscore {
 namespace {
 
-constexpr double kIterateSpacing = 1.3;  // iterates are kept at iterations of this ratio
-constexpr std::size_t kIterates = 6;
+constexpr std::size_t kIterates = 6;  // among which the best is sought
 constexpr double kArmijo = 1e-2, kBacktrack = 0.8;
 constexpr int kMaxBacktracks = 60;
-
-struct Iterate {
-  Vector x;
-  std::int64_t iteration = 0;
-};
 
 class GaussNewtonMethod final : public Optimizer::Impl {
  public:
@@ -31,7 +24,9 @@ class GaussNewtonMethod final : public Optimizer::Impl {
         method_(std::move(method)),
         direction_(add_vector("direction")),
         curvature_(f, hesscore::Product::ggn) {
-    if (method_.damping_rule == Damping::lm) damping_ = &add_scalar("damping", method_.damping(0));
+    if (method_.damping_rule != Damping::lm) return;
+    damping_ = &add_scalar("damping", method_.damping(0));
+    workspace_.kept.rows = kIterates;
   }
 
  private:
@@ -42,7 +37,7 @@ class GaussNewtonMethod final : public Optimizer::Impl {
     double loss;
   };
   struct Candidate {
-    const Vector* x;
+    const void* x;
     std::int64_t iteration;
     double loss;
   };
@@ -53,9 +48,8 @@ class GaussNewtonMethod final : public Optimizer::Impl {
   double linearise(const View& w, const Batch& batch, const Mode& mode, double damping);
   SolveReport solve(const Point& at, double damping);
   SolveReport solve_from(double warm_start, const LinearOperator& A);
-  void keep_iterate(std::int64_t iteration, const View& x);
   Candidate best_iterate(const Point& at, std::int64_t last, double t);
-  double loss_at(const Point& at, const Vector& x, double t);
+  double loss_at(const Point& at, const void* x, double t);
   double line_search(const Point& at, const Candidate& c, double t, double slope);
   void adapt_damping(double rho);
 
@@ -68,16 +62,12 @@ class GaussNewtonMethod final : public Optimizer::Impl {
   std::optional<DiagonalOperator> preconditioner_;
   void* inverse_ = nullptr;  // the preconditioner's diagonal
   CgWorkspace workspace_;
-  std::array<Iterate, kIterates> kept_;  // a ring
-  std::size_t num_kept_ = 0;
-  std::int64_t next_kept_ = 1;
 };
 
 void GaussNewtonMethod::allocate_scratch() {
   g_ = make_vector();
   x_ = make_vector();
   trial_ = make_vector();
-  for (Iterate& iterate : kept_) iterate.x = Vector();
   if (method_.preconditioner == "none") return;
   d_ = make_vector();
   Vector inverse = make_vector();
@@ -93,14 +83,14 @@ StepInfo GaussNewtonMethod::attempt(const View& w, const Batch& batch, const Mod
   StepInfo info{.loss = at.loss, .damping = damping, .iterations = report.iterations};
 
   const Candidate best = best_iterate(at, report.iterations, lr);
-  const double slope = algebra().dot(g_.data(), best.x->data(), n_);
+  const double slope = algebra().dot(g_.data(), best.x, n_);
   const double half_curvature = report.model[static_cast<std::size_t>(best.iteration)] + slope;
   const double predicted = lr * (lr * half_curvature - slope);
   if (predicted < 0) info.rho = (best.loss - at.loss) / predicted;
   const double t = line_search(at, best, lr, slope);
   info.accepted = t >= 0;
   if (info.accepted) {
-    algebra().axpby(-t, best.x->data(), 1, w.data, n_);
+    algebra().axpby(-t, best.x, 1, w.data, n_);
     std::swap(direction_, x_);
   }
   if (damping_ && lr * slope > 0) adapt_damping(info.accepted ? info.rho : 0);
@@ -142,50 +132,33 @@ SolveReport GaussNewtonMethod::solve(const Point& at, double damping) {
 
 SolveReport GaussNewtonMethod::solve_from(double warm_start, const LinearOperator& A) {
   algebra().scale(warm_start, direction_.data(), x_.data(), n_);
-  num_kept_ = 0;
-  next_kept_ = 1;
   CgOptions options;
   options.rtol = method_.cg_rtol;
   options.maxiter = method_.cg_iterations;
   options.stop = method_.martens_stop ? StopRule::martens : StopRule::residual;
   options.preconditioner = preconditioner_ ? &*preconditioner_ : nullptr;
-  if (damping_) {
-    options.callback = [this](std::int64_t iteration, double, const View& x) {
-      keep_iterate(iteration, x);
-      return false;
-    };
-    options.callback_at = [this](std::int64_t iteration) { return iteration >= next_kept_; };
-  }
   return cg(A, g_, x_, options, workspace_);
-}
-
-void GaussNewtonMethod::keep_iterate(std::int64_t iteration, const View& x) {
-  Iterate& slot = kept_[num_kept_++ % kIterates];
-  if (slot.x.data() == nullptr) slot.x = make_vector();
-  algebra().copy(x.data, slot.x.data(), n_);
-  slot.iteration = iteration;
-  next_kept_ =
-      static_cast<std::int64_t>(std::ceil(static_cast<double>(iteration) * kIterateSpacing));
 }
 
 // CG minimises the model, not the loss: from the last iterate walk back while the loss falls.
 // With constant damping none are kept, and the step is the solution of the damped system.
 GaussNewtonMethod::Candidate GaussNewtonMethod::best_iterate(const Point& at, std::int64_t last,
                                                              double t) {
-  Candidate best{&x_, last, loss_at(at, x_, t)};
-  for (std::size_t back = 1; back <= std::min(num_kept_, kIterates); ++back) {
-    const Iterate& kept = kept_[(num_kept_ - back) % kIterates];
-    if (kept.iteration == last) continue;
-    const double loss = loss_at(at, kept.x, t);
+  Candidate best{x_.data(), last, loss_at(at, x_.data(), t)};
+  const KeptIterates& kept = workspace_.kept;
+  const std::size_t count = kept.iterations.size();
+  for (std::size_t k = count; k > 0 && k + kIterates > count; --k) {
+    if (kept.iterations[k - 1] == last) continue;
+    const double loss = loss_at(at, kept.at(k - 1), t);
     if (std::isfinite(best.loss) && !(loss < best.loss)) break;
-    best = {&kept.x, kept.iteration, loss};
+    best = {kept.at(k - 1), kept.iterations[k - 1], loss};
   }
   return best;
 }
 
-double GaussNewtonMethod::loss_at(const Point& at, const Vector& x, double t) {
+double GaussNewtonMethod::loss_at(const Point& at, const void* x, double t) {
   algebra().copy(at.w.data, trial_.data(), n_);
-  algebra().axpby(-t, x.data(), 1, trial_.data(), n_);
+  algebra().axpby(-t, x, 1, trial_.data(), n_);
   const double loss = f_.evaluate(trial_, at.batch, {}, at.mode);
   return std::isfinite(loss) ? loss : std::numeric_limits<double>::infinity();
 }
@@ -196,7 +169,7 @@ double GaussNewtonMethod::line_search(const Point& at, const Candidate& c, doubl
   double loss = c.loss;
   for (int i = 0; i < kMaxBacktracks && loss > at.loss - kArmijo * t * slope; ++i) {
     t *= kBacktrack;
-    loss = loss_at(at, *c.x, t);
+    loss = loss_at(at, c.x, t);
   }
   return loss <= at.loss - kArmijo * t * slope ? t : -1;
 }

@@ -64,6 +64,8 @@ class Cg {
   }
 
   SolveReport run() {
+    ws_.kept.iterations.clear();
+    if (ws_.kept.rows > 0) reserve(ws_.kept.ring, ws_.kept.rows * n_);
     start();
     while (!done_) iterate();
     if (coordinates_) make_solution();
@@ -98,6 +100,7 @@ class Cg {
   void next_direction();
   bool advance(double alpha, double curvature);
   void take_negative_curvature(double curvature);
+  void keep();
   void check_progress();
   bool stalled() const;
 
@@ -146,7 +149,7 @@ void Cg::start() {
     residual = first_residual();
     phi_ = -(algebra_.dot(x_.data, residual, n_) + algebra_.dot(x_.data, b_, n_)) / 2;
   }
-  report_.residual = algebra_.norm(residual, n_);
+  report_.residual = from_zero ? norm_b : algebra_.norm(residual, n_);
   target_ = std::max(options_.rtol * norm_b, options_.atol);
   record();
   if (!std::isfinite(norm_b) || !std::isfinite(report_.residual)) {
@@ -170,7 +173,7 @@ const void* Cg::first_residual() {
 
 void Cg::begin(const void* residual, bool from_zero) {
   if (resident_.cg == nullptr) return choose_coordinates(residual, from_zero);
-  report_ = run_resident(resident_, x_, {residual, phi_, target_, maxiter_}, options_);
+  report_ = run_resident(resident_, x_, {residual, phi_, target_, maxiter_}, options_, ws_.kept);
   done_ = true;
 }
 
@@ -267,6 +270,7 @@ bool Cg::advance(double alpha, double curvature) {
   ++report_.iterations;
   record();
   if (coordinates_ && rr <= 0) restart_coordinates();
+  keep();
   return true;
 }
 
@@ -276,6 +280,16 @@ void Cg::take_negative_curvature(double curvature) {
   if (first && !advance(1, curvature)) return;
   finish(
       {Status::negative_curvature, first ? CgReason::first_direction : CgReason::none, curvature});
+}
+
+void Cg::keep() {
+  KeptIterates& kept = ws_.kept;
+  const std::int64_t next =
+      kept.iterations.empty() ? 1 : math::next_kept(kept.iterations.back(), kept.spacing);
+  if (kept.rows == 0 || report_.iterations != next) return;
+  if (coordinates_) make_solution();
+  kept.iterations.push_back(next);
+  algebra_.copy(x_.data, const_cast<void*>(kept.at(kept.iterations.size() - 1)), n_);
 }
 
 void Cg::check_progress() {
@@ -296,6 +310,11 @@ bool Cg::stalled() const {
 }
 
 }  // namespace
+
+const void* KeptIterates::at(std::size_t k) const {
+  const std::int64_t row = static_cast<std::int64_t>(k) % rows, n = ring.size() / rows;
+  return ring.as<std::byte>() + static_cast<std::size_t>(row * n) * size_of(ring.dtype());
+}
 
 SolveReport cg(const LinearOperator& A, View b, View x, const CgOptions& options,
                CgWorkspace& workspace, bool resident) {

@@ -6,10 +6,22 @@
 
 namespace hesscore {
 
+// Iterates on the way: that of iteration 1, and from then on of `spacing` times the iteration
+// before. The latest `rows` of them stay.
+struct KeptIterates {
+  std::int64_t rows = 0;
+  double spacing = 1.3;
+
+  std::vector<std::int64_t> iterations;  // of the last solve, those that are no more included
+  Vector ring;                           // the k-th in row k % rows
+  const void* at(std::size_t k) const;
+};
+
 // Residual r, direction p, q = A p, and y = M r; with Krylov coordinates also the solution z in
 // them, and the start and its residual as vectors. Made by the first solve that needs them.
 struct CgWorkspace {
   Vector r, p, q, y, z, start, residual;
+  KeptIterates kept;
 };
 
 SolveReport cg(const LinearOperator& A, View b, View x, const CgOptions& options,

@@ -20,18 +20,23 @@ constexpr std::int64_t kRecords = 4096;  // room for that many iterations, doubl
 class ResidentSolve {
  public:
   ResidentSolve(const LinearOperator::Resident& A, const View& x, const CgStart& start,
-                const CgOptions& options)
+                const CgOptions& options, KeptIterates& kept)
       : cg_(*A.cg),
         device_(cg_.x.device()),
         algebra_(device_, cg_.x.dtype()),
         x_(x),
-        options_(options) {
+        options_(options),
+        kept_(kept) {
     state_.scale = A.scale;
     state_.shift = A.shift;
     state_.target = start.target;
     state_.maxiter = start.maxiter;
     state_.martens = options.stop == StopRule::martens;
     state_.phi = start.phi;
+    state_.ring = kept.ring.data();
+    state_.rows = kept.rows;
+    state_.keep_at = kept.rows > 0 ? 1 : 0;
+    state_.spacing = kept.spacing;
     make_room(std::min(start.maxiter, kRecords) + 1);
     if (start.residual != cg_.r.data()) copy(start.residual, cg_.r.data());
     copy(x.data, cg_.x.data());
@@ -56,6 +61,7 @@ class ResidentSolve {
   Algebra algebra_;
   const View& x_;
   const CgOptions& options_;
+  KeptIterates& kept_;
   CgState state_;
   std::int64_t room_ = 0, callback_at_ = 0;
   bool stopped_ = false;
@@ -117,6 +123,10 @@ SolveReport ResidentSolve::run() {
     upload();
   }
   copy(cg_.x.data(), x_.data);
+  for (std::int64_t k = 1; kept_.rows > 0 && k <= state_.iterations;
+       k = math::next_kept(k, kept_.spacing)) {
+    kept_.iterations.push_back(k);
+  }
   return report();
 }
 
@@ -156,8 +166,8 @@ bool fits_resident(const LinearOperator* M) {
 }
 
 SolveReport run_resident(const LinearOperator::Resident& A, const View& x, const CgStart& start,
-                         const CgOptions& options) {
-  return ResidentSolve(A, x, start, options).run();
+                         const CgOptions& options, KeptIterates& kept) {
+  return ResidentSolve(A, x, start, options, kept).run();
 }
 
 }  // namespace hesscore

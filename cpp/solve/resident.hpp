@@ -2,7 +2,7 @@
 // callback, and reads the outcome.
 #pragma once
 
-#include "hesscore/solve.hpp"
+#include "solve/cg.hpp"
 
 namespace hesscore {
 
@@ -18,6 +18,6 @@ bool fits_resident(const LinearOperator* preconditioner);
 
 // Runs them from `x` on, which gets the solution.
 SolveReport run_resident(const LinearOperator::Resident& A, const View& x, const CgStart& start,
-                         const CgOptions& options);
+                         const CgOptions& options, KeptIterates& kept);
 
 }  // namespace hesscore

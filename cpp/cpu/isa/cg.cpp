@@ -78,12 +78,14 @@ void cg_direction(void*, const kernels::CgDirection::Args& a) {
   const CgState& s = *a.state.as<CgState>();
   if (!a.start && s.alpha == 0) return;
   const T alpha = static_cast<T>(s.alpha), beta = static_cast<T>(s.beta);
+  T* const kept = math::place_to_keep<T>(s, a.n);
   for_blocks(a.n, 1, [&](std::int64_t i, std::int64_t n) {
     T *p = a.p.as<T>() + i, *x = advance(a.x.as<T>(), i);
     const T *r = a.r.as<T>() + i, *d = advance(a.d.as<T>(), i);
     const auto y = [&](std::int64_t k) { return d == nullptr ? r[k] : d[k] * r[k]; };
     if (a.start) return store(p, n, false, y);
     store(x, n, true, [&](std::int64_t k) { return alpha * p[k]; });
+    if (kept != nullptr) store(kept + i, n, false, [&](std::int64_t k) { return x[k]; });
     store(p, n, false, [&](std::int64_t k) { return y(k) + beta * p[k]; });
   });
 }
