@@ -453,3 +453,57 @@ TEST("every table draws the same samples") {
     }
   });
 }
+
+TEST("samples of weight zero may hold anything, logits may be -infinity") {
+  check::for_tables([](const KernelTable& table, auto zero) {
+    using T = decltype(zero);
+    for (const LossSpec& spec : all_losses()) {
+      Problem<T> p(table, spec, true);  // sample 0 has weight 0
+      const std::int64_t row = spec.classes * spec.positions;
+      for (std::int64_t i = 0; i < row; ++i) p.z[i] = T(i % 2 == 0 ? HUGE_VAL : NAN);
+      if (spec.kind == LossKind::cross_entropy && !spec.soft && spec.label_smoothing == 0) {
+        for (std::int64_t n = 1; n < spec.samples; ++n) {
+          for (std::int64_t d = 0; d < spec.positions; ++d) {
+            const std::int64_t other = (p.labels[n * spec.positions + d] + 1) % spec.classes;
+            p.z[(n * spec.classes + other) * spec.positions + d] = T(-HUGE_VAL);
+          }
+        }
+      }
+      Guarded<T> loss(1, 4), g(p.size, 5), h(p.size, 6), b(p.size, 7), f(p.size, 8), dz(p.size, 9);
+      Guarded<T> product(p.size, 5), columns(p.size, 6), samples(p.size, 7);
+      p.seed(loss.out(), g.out(), h.out(), b.out(), f.out());
+      p.hessian(dz.in(), product.out(), 1);
+      p.columns(columns.out(), 0, 1);
+      p.samples(samples.out(), 1, 3);
+      CHECK(std::isfinite(loss[0]));
+      for (const Guarded<T>* y : {&g, &h, &b, &f, &product, &columns, &samples}) {
+        for (std::int64_t i = 0; i < p.size; ++i) {
+          CHECK(i < row ? (*y)[i] == 0 : std::isfinite((*y)[i]));
+        }
+      }
+    }
+  });
+}
+
+TEST("a loss that is watched raises the alarm unless it is moderate") {
+  check::for_tables([](const KernelTable& table, auto zero) {
+    using T = decltype(zero);
+    if (check::device_now == nullptr) return;
+    for (const LossKind kind : {LossKind::cross_entropy, LossKind::gaussian_nll, LossKind::mse}) {
+      const bool pairs = kind == LossKind::gaussian_nll;
+      Problem<T> p(table, {.kind = kind, .samples = 600, .classes = pairs ? 2 : 1}, false);
+      Guarded<T> loss(1, 4);
+      for (const bool bad : {false, true}) {
+        for (const bool watch : {false, true}) {
+          p.z[p.size - 2] = bad ? T(NAN) : T(1);
+          check::device_now->clear_alarm();
+          Out out = loss.out();
+          out.watch = watch;
+          p.seed(out, Out(), Out(), Out(), Out());
+          CHECK(check::device_now->alarm() == (bad && watch));
+        }
+      }
+      check::device_now->clear_alarm();
+    }
+  });
+}
