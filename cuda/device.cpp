@@ -50,7 +50,8 @@ CudaDevice::CudaDevice(int index)
   recorder_ = make_stream(cudaStreamNonBlocking);
   uploads_ = make_stream(cudaStreamNonBlocking);
   for (Event* const event : {&order_, &used_, &arrived_[0], &arrived_[1]}) *event = make_event();
-  current_ = context_.stream = own_.get();
+  context_.stream = own_.get();
+  current_ = context_.stream;
 
   context_.multiprocessors = attribute(cudaDevAttrMultiProcessorCount, index);
   // as cuBLAS recommends
@@ -140,6 +141,7 @@ void CudaDevice::synchronize() {
 }
 
 void CudaDevice::order(cudaStream_t first, cudaStream_t then) {
+  const std::lock_guard lock(order_mutex_);
   check(cudaEventRecord(order_.get(), first), "recording an event");
   check(cudaStreamWaitEvent(then, order_.get(), 0), "waiting for an event");
 }
@@ -152,8 +154,9 @@ void* CudaDevice::use_stream(void* stream) {
   void* const before = given_;
   const cudaStream_t last = current_;
   given_ = named ? stream : nullptr;
-  current_ = context_.stream = named ? asked : own_.get();
-  if (current_ != last) order(last, current_);
+  context_.stream = named ? asked : own_.get();
+  current_ = context_.stream;
+  if (context_.stream != last) order(last, context_.stream);
   return before;
 }
 
@@ -164,12 +167,14 @@ void CudaDevice::lock() {
 
 std::unique_ptr<Recording> CudaDevice::record(const std::function<void()>& work) {
   enter_outside_recordings("a recording");
+  const std::lock_guard lock(mutex_);
   return record_graph(*this, context_, recorder_.get(), work);
 }
 
 std::unique_ptr<Recording> CudaDevice::record_loop(const std::function<void()>& work,
                                                    const void* go_on, std::int64_t limit) {
   enter_outside_recordings("a recording");
+  const std::lock_guard lock(mutex_);
   return record_loop_graph(*this, context_, recorder_.get(), work, static_cast<const int*>(go_on),
                            limit);
 }

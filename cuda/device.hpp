@@ -1,6 +1,7 @@
 // One GPU as a Device.
 #pragma once
 
+#include <atomic>
 #include <mutex>
 
 #include "backend/kernel_table.hpp"
@@ -61,11 +62,13 @@ class CudaDevice final : public Device {
   Memory memory_;
   // Ours is ordered with the default stream of the process and, unlike that one, has a name.
   Stream own_, recorder_, uploads_;
-  void* given_ = nullptr;           // by use_stream
-  cudaStream_t current_ = nullptr;  // where work goes when none is recorded
+  void* given_ = nullptr;  // by use_stream
+  // Where work goes when none is recorded. Threads that allocate and free read it unlocked.
+  std::atomic<cudaStream_t> current_ = nullptr;
   Event order_, used_, arrived_[2];
   int* alarm_seen_ = nullptr;  // on the host
   std::recursive_mutex mutex_;
+  std::mutex order_mutex_;
   KernelTable fp32_, tf32_;
 };
 
