@@ -27,9 +27,11 @@ struct LossData {
   __device__ std::int64_t sample_of(std::int64_t q) const {
     return spec.positions == 1 ? q : q / spec.positions;
   }
-  // of position q in the reduced loss
+  // of position q in the reduced loss; NaN, which the host will see, if that is negative
   __device__ T weight(std::int64_t q) const {
-    return sample_weight == nullptr ? *scale : *scale * sample_weight[sample_of(q)];
+    if (sample_weight == nullptr) return *scale;
+    const T s = sample_weight[sample_of(q)];
+    return *scale * (s >= 0 ? s : T(NAN));
   }
 };
 

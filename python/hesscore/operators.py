@@ -33,7 +33,7 @@ class EngineProducts(_Base):
         """Apply to a vector (n,) or a column (n, 1)."""
         n, shape = self.shape[0], getattr(x, "shape", None)
         if shape == (n, 1):
-            return self._core.apply(np.reshape(x, (n,))).reshape(n, 1)
+            return self._core.apply(x.reshape(n)).reshape(n, 1)
         if shape is not None and shape != (n,):
             raise ShapeError.about("v", f"({n},)", shape)
         return self._core.apply(x)

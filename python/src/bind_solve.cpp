@@ -93,6 +93,9 @@ NewArray starting_point(nb::handle x0, const Array& b) {
   return x;
 }
 
+// A device that iterates by itself hears of Ctrl-C when it stops.
+constexpr std::int64_t kIterationsAlone = 1000;
+
 nb::tuple solve_cg(const PyOperator& a, nb::handle b_in, nb::handle x0, double rtol, double atol,
                    std::int64_t maxiter, const PyOperator* preconditioner, nb::object callback,
                    bool martens) {
@@ -107,17 +110,19 @@ nb::tuple solve_cg(const PyOperator& a, nb::handle b_in, nb::handle x0, double r
                     .maxiter = maxiter,
                     .stop = martens ? StopRule::martens : StopRule::residual,
                     .preconditioner = preconditioner ? preconditioner->engine.get() : nullptr};
-  const bool called = !callback.is_none();
+  const bool called = !callback.is_none(), on_host = b.place().is_host();
   SignalClock clock;
-  options.callback_at = [&](std::int64_t) {
-    if (clock.due()) {
+  options.callback_at = [&](std::int64_t iteration) {
+    if (on_host && clock.due()) {
       const nb::gil_scoped_acquire acquire;
       check_signals();
     }
-    return called;
+    return called || (!on_host && iteration % kIterationsAlone == 0);
   };
   options.callback = [&](std::int64_t, double, const View& at) {
     const nb::gil_scoped_acquire acquire;
+    if (!on_host) check_signals();
+    if (!called) return false;
     return nb::cast<bool>(nb::bool_(callback(vector_copy(b.place(), at))));
   };
   SolveReport report;

@@ -1,0 +1,127 @@
+"""Optimizers on the device: steps, runs, data in host memory, and the state."""
+
+from __future__ import annotations
+
+import cupy
+import numpy as np
+import pytest
+from device import close, make, to_device
+
+import hesscore as hc
+import problems
+from hesscore.optim import methods
+
+OPTIONS = {"gauss_newton": {"cg_iterations": 5}}
+
+
+def data(f, dtype, n=10):
+    return problems.batch(f, n, 4, classes=3, dtype=dtype)
+
+
+@pytest.mark.parametrize("method", methods)
+def test_steps(method, dtype):
+    f = problems.mlp(4, 5, 3)
+    w, x, y = data(f, dtype)
+    device = to_device((w, x, y))
+    on_host, on_device = (hc.Optimizer(f, method, **OPTIONS.get(method, {})) for _ in range(2))
+    address = device[0].data.ptr
+    for _ in range(3):
+        expected, got = on_host.step(w, x, y), on_device.step(*device)
+        assert got.loss == pytest.approx(expected.loss, rel=1e-4)
+        assert (got.step, got.accepted) == (expected.step, expected.accepted)
+    assert device[0].data.ptr == address
+    np.testing.assert_allclose(device[0].get(), w, rtol=0, atol=1e-3 * np.abs(w).max())
+
+
+@pytest.mark.parametrize("method", ["sgd", "adahesscale"])
+@pytest.mark.parametrize("place", ["host", "device"])
+def test_runs(method, place, dtype):
+    f = problems.mlp(4, 5, 3)
+    w, x, y = data(f, dtype)
+    v = to_device(w)
+    options = {"batch_size": 4, "epochs": 2, "progress": False}
+    expected = hc.Optimizer(f, method).run(w, x, y, **options)
+    X, Y = (x, y) if place == "host" else to_device((x, y))
+    opt = hc.Optimizer(f, method)
+    losses = opt.run(v, X, Y, **options)
+    assert isinstance(losses, np.ndarray) and losses.shape == (6,)
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+    np.testing.assert_allclose(v.get(), w, rtol=0, atol=1e-4 * np.abs(w).max())
+    assert opt.state_dict()["step"] == 6
+
+
+def test_a_run_calls_on_step():
+    f = problems.mlp(4, 5, 3)
+    w, x, y = to_device(data(f, "float64"))
+    seen = []
+
+    def on_step(info):
+        seen.append((info.step, info.loss))
+        return info.step == 4
+
+    losses = hc.Optimizer(f, "adam").run(
+        w, x, y, batch_size=4, epochs=3, on_step=on_step, progress=False
+    )
+    assert [step for step, _ in seen] == [1, 2, 3, 4]
+    assert [loss for _, loss in seen] == losses.tolist()
+
+
+def test_half_the_data_of_a_run_in_host_memory():
+    f = problems.mlp(4, 5, 3)
+    w, x, y = data(f, "float64")
+    opt = hc.Optimizer(f, "sgd")
+    with pytest.raises(hc.DeviceError, match="y: expected an array in host memory like x"):
+        opt.run(to_device(w), x, to_device(y), progress=False)
+    with pytest.raises(hc.DeviceError, match="x: expected an array in host memory like w"):
+        opt.run(w, *to_device((x, y)), progress=False)
+    bad = y.copy()
+    bad[7] = 9
+    with pytest.raises(hc.LabelError, match="y"):
+        opt.run(to_device(w), x, bad, batch_size=4, progress=False)
+
+
+def test_state_moves_between_devices(dtype):
+    f = problems.mlp(4, 5, 3)
+    w, x, y = data(f, dtype)
+    first = hc.Optimizer(f, "adahesscale")
+    first.step(w, x, y)
+    second = hc.Optimizer(f, "adahesscale")
+    second.load_state_dict(first.state_dict())
+    v, X, Y = to_device((w, x, y))
+    second.step(v, X, Y)
+    first.step(w, x, y)
+    np.testing.assert_allclose(v.get(), w, rtol=0, atol=1e-4 * np.abs(w).max())
+    state = second.state_dict()
+    assert state["step"] == 2 and isinstance(state["m"], np.ndarray)
+    with pytest.raises(hc.DeviceError, match="w: expected an array on cuda:0, as in the steps"):
+        second.step(w, x, y)
+
+
+def test_w_must_be_cupys_own_and_contiguous():
+    f, args = make()
+    device = to_device(args)
+    opt = hc.Optimizer(f, "sgd")
+    gaps = cupy.asarray(np.repeat(args["w"], 2))[::2]
+    with pytest.raises(hc.OutputError, match=r"w: .*gaps"):
+        opt.step(gaps, device["x"], device["y"])
+    with pytest.raises(hc.OutputError, match="overlaps"):
+        opt.step(device["x"].reshape(-1)[: f.num_params], device["x"], device["y"])
+    bad = device["w"] * np.nan
+    with pytest.raises(hc.NonFiniteError, match="w"):
+        opt.step(bad, device["x"], device["y"])
+
+
+def test_a_failed_step_leaves_everything():
+    f = hc.Objective(problems.mlp(4, 5, 3).net, hc.CrossEntropyLoss(), check_finite=False)
+    w, x, y = data(f, "float64")
+    device = to_device((w, x, y))
+    opt = hc.Optimizer(f, "adam")
+    opt.step(*device)
+    before, state = device[0].get(), opt.state_dict()
+    x[0, 0] = np.inf
+    with pytest.raises(hc.NonFiniteError):
+        opt.step(device[0], to_device(x), device[2])
+    assert device[0].get().tobytes() == before.tobytes()
+    after = opt.state_dict()
+    assert after["step"] == state["step"] and after["m"].tobytes() == state["m"].tobytes()
+    close(f.value_and_grad(*device), f.value_and_grad(before, data(f, "float64")[1], y))
