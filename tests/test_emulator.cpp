@@ -390,6 +390,13 @@ TEST("a forgotten barrier leaves NaN") {
   CHECK(seen);
 }
 
+TEST("memory that the device does not reach") {
+  float here = 0;
+  CHECK(contains(
+      last_words([&] { launch(context(), &store_kernel, 1, 1, 0, &here, std::int64_t{0}); }),
+      "memory of the host"));
+}
+
 TEST("writing beside memory") {
   Remote<float> x(ramp(3));
   for (const std::int64_t at : {-1, 3, 60}) {

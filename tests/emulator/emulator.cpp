@@ -1,9 +1,12 @@
 // Launches: checks them, records them, and runs them when their turn comes.
 #include "emulator.hpp"
 
+#include <sys/mman.h>
+
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <vector>
 
 #include "block.hpp"
@@ -24,6 +27,16 @@ bool possible(dim3 grid, dim3 block, std::size_t shared_bytes) {
   return grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.x <= kMostBlocks && grid.y <= kMostRows &&
          grid.z <= kMostRows && block.x > 0 && block.y > 0 && block.z > 0 && block.z <= 64 &&
          std::size_t{block.x} * block.y * block.z <= 1024 && shared_bytes <= kMaxSharedBytes;
+}
+
+// An address of the host's own memory, and no number that looks like one?
+bool pageable(std::uintptr_t word) {
+  constexpr std::uintptr_t kLowest = std::uintptr_t{1} << 32, kHighest = std::uintptr_t{1} << 47;
+  constexpr std::uintptr_t kPage = 4096;
+  void* const p = reinterpret_cast<void*>(word);
+  if (word < kLowest || word >= kHighest) return false;
+  if (device_memory().contains(p) || pinned_memory().contains(p)) return false;
+  return msync(reinterpret_cast<void*>(word / kPage * kPage), kPage, MS_ASYNC) == 0;
 }
 
 struct Launched {
@@ -54,6 +67,17 @@ void die(const char* format, ...) {
 
 void record_launch(const std::string& name, dim3 grid, dim3 block, std::size_t shared_bytes) {
   launched().push_back({name, grid, block, shared_bytes});
+}
+
+void check_argument(const void* kernel, const void* argument, std::size_t bytes) {
+  const Lock lock(mutex());
+  for (std::size_t at = 0; at + sizeof(std::uintptr_t) <= bytes; at += sizeof(std::uintptr_t)) {
+    std::uintptr_t word;
+    std::memcpy(&word, static_cast<const char*>(argument) + at, sizeof word);
+    if (!pageable(word)) continue;
+    set_running(&Module::of(kernel).name(kernel));
+    die("an argument holds the address %p of memory of the host", reinterpret_cast<void*>(word));
+  }
 }
 
 void launch(cudaStream_t stream, const void* address, dim3 grid, dim3 block,

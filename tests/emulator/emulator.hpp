@@ -14,10 +14,15 @@ namespace emulator {
 void launch(cudaStream_t stream, const void* kernel, dim3 grid, dim3 block,
             std::size_t shared_bytes, std::function<void()> thread);
 
+// Aborts if the bytes of an argument hold an address of memory that a GPU does not reach.
+void check_argument(const void* kernel, const void* argument, std::size_t bytes);
+
 template <class... P>
 void launch(cudaStream_t stream, void (*kernel)(P...), dim3 grid, dim3 block,
             std::size_t shared_bytes, std::type_identity_t<P>... args) {
-  launch(stream, reinterpret_cast<const void*>(kernel), grid, block, shared_bytes,
+  const void* const address = reinterpret_cast<const void*>(kernel);
+  (check_argument(address, &args, sizeof args), ...);
+  launch(stream, address, grid, block, shared_bytes,
          std::function<void()>([=] { kernel(args...); }));
 }
 
