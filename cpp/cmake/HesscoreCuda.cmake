@@ -64,7 +64,7 @@ target_compile_options(hesscore_cuda PRIVATE
   $<$<COMPILE_LANGUAGE:CUDA>:--compress-mode=size -Xcompiler=-Wall,-Wextra $<$<BOOL:${HESSCORE_WERROR}>:-Werror=all-warnings>>)
 set_target_properties(hesscore_cuda PROPERTIES
   CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static
-  CUDA_VISIBILITY_PRESET hidden)
+  CUDA_VISIBILITY_PRESET hidden BUILD_RPATH "${CUDAToolkit_LIBRARY_DIR}")
 
 # In a wheel the libraries are neighbours; an editable install lies outside site-packages.
 set(HESSCORE_CUDA_RPATH "$ORIGIN" "$ORIGIN/../nvidia/cu13/lib")
@@ -75,5 +75,6 @@ endif()
 if(HESSCORE_BENCH)  # run by bench/gpu_check.sh
   add_executable(gpu_probes bench/gpu/probes.cu)
   target_link_libraries(gpu_probes PRIVATE CUDA::cusolver)
-  set_target_properties(gpu_probes PROPERTIES CUDA_STANDARD 20 CUDA_RUNTIME_LIBRARY Static)
+  set_target_properties(gpu_probes PROPERTIES CUDA_STANDARD 20 CUDA_RUNTIME_LIBRARY Static
+    BUILD_RPATH "${CUDAToolkit_LIBRARY_DIR}")
 endif()
