@@ -1,8 +1,8 @@
 // How a solve ended, and the sentence that says so, whoever ran the iterations.
 #pragma once
 
+#include "backend/kernels.hpp"
 #include "hesscore/solve.hpp"
-#include "math/cg_state.hpp"
 
 namespace hesscore {
 

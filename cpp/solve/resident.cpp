@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "backend/algebra.hpp"
-#include "math/cg_state.hpp"
 #include "solve/ending.hpp"
 
 namespace hesscore {
