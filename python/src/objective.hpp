@@ -19,8 +19,8 @@ class PyObjective {
 
   const Graph graph;
   const bool check_finite;
-  const bool float64_only;  // precision "fp64"
-  const bool labels;        // integer y is allowed
+  const bool float64_only;   // precision "fp64"
+  const bool labels;         // integer y is allowed
   const Shape output_shape;  // of one sample
   std::size_t label_ndim() const { return output_shape.size(); }
 

@@ -30,3 +30,14 @@ def batch(f, n, features, classes=None, dtype="float64", seed=0):
     if classes:
         return w, x, rng.integers(0, classes, size=n)
     return w, x, rng.normal(size=f.predict(w, x).shape).astype(dtype)
+
+
+def branched() -> hc.Sequential:
+    """A small network with every kind of container; 4 inputs, 3 classes."""
+    return hc.Sequential(
+        hc.Linear(4, 6),
+        hc.Tanh(),
+        hc.Residual(hc.Linear(6, 6), hc.GELU()),
+        hc.Concat(hc.Linear(6, 3), hc.Gate(hc.Linear(6, 6), hc.Sigmoid())),
+        hc.Parallel(hc.Linear(9, 3), hc.Linear(9, 3, bias=False)),
+    )

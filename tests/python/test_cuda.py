@@ -1,4 +1,4 @@
-"""The tests of tests/python/cuda, on the emulated GPU, or with HESSCORE_TEST_CUDA=real on a real one.
+"""The tests of tests/python/on_cuda, on the emulated GPU; HESSCORE_TEST_CUDA=real: on a real one.
 
 They run in a process of their own, as a process has one CUDA plugin: HESSCORE_CUDA_PLUGIN, or the
 emulated one that tests/test_cpp.py builds.
@@ -26,7 +26,7 @@ def test_on_a_cuda_device():
     environment = {**os.environ, "HESSCORE_TEST_CUDA": mode, "HESSCORE_CUDA_PLUGIN": plugin}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [*command, str(HERE / "cuda")], env=environment, capture_output=True, text=True
+        [*command, str(HERE / "on_cuda")], env=environment, capture_output=True, text=True
     )
     print(done.stdout[-4000:], done.stderr[-4000:])
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-4000:]

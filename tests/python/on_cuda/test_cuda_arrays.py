@@ -131,7 +131,7 @@ def test_a_device_that_is_not_there():
     device = to_device(args)
     with pytest.raises(hc.DeviceError, match="x: expected an array on cuda:0 like w, got one on"):
         f.loss(device["w"], Elsewhere(device["x"]), device["y"])
-    with pytest.raises(hc.DeviceError, match=r"w: .* got one on cuda:7 \(.*one of 1 CUDA devices"):
+    with pytest.raises(hc.DeviceError, match=r"w: .* got one on cuda:7 \(.* CUDA devices"):
         f.loss(Elsewhere(device["w"]), device["x"], device["y"])
 
 
