@@ -17,11 +17,21 @@ void launch(cudaStream_t stream, const void* kernel, dim3 grid, dim3 block,
 // Aborts if the bytes of an argument hold an address of memory that a GPU does not reach.
 void check_argument(const void* kernel, const void* argument, std::size_t bytes);
 
+template <class P>
+void check_argument(const void* kernel, P argument) {
+  static_assert(std::is_trivially_copyable_v<P>, "kernels take their arguments as bytes");
+#if __has_builtin(__builtin_clear_padding)  // elsewhere, padding may look like an address
+  __builtin_clear_padding(&argument);
+  check_argument(kernel, &argument, sizeof argument);
+#endif
+}
+
 template <class... P>
 void launch(cudaStream_t stream, void (*kernel)(P...), dim3 grid, dim3 block,
             std::size_t shared_bytes, std::type_identity_t<P>... args) {
   const void* const address = reinterpret_cast<const void*>(kernel);
-  (check_argument(address, &args, sizeof args), ...);
+  (__builtin_clear_padding(&args), ...);  // it may hold anything
+  (check_argument(address, args), ...);
   launch(stream, address, grid, block, shared_bytes,
          std::function<void()>([=] { kernel(args...); }));
 }
