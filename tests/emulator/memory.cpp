@@ -1,7 +1,9 @@
 // Regions of memory with guards, poison, and a door.
 #include "memory.hpp"
 
+#include <signal.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -25,6 +27,26 @@ std::size_t footprint(std::size_t bytes) { return rounded(bytes, kAlignment) + k
 
 bool marked(const char* from, const char* to) {
   return std::all_of(from, to, [](char c) { return static_cast<unsigned char>(c) == kMark; });
+}
+
+// Says why, then leaves the rest to whoever handles it otherwise.
+struct sigaction handler_before;
+void explain(int signal, siginfo_t* info, void*) {
+  static constexpr char kText[] = "emulator: the host touched memory of the device\n";
+  if (device_memory().contains(info->si_addr)) {
+    static_cast<void>(!write(STDERR_FILENO, kText, sizeof kText - 1));
+  }
+  sigaction(signal, &handler_before, nullptr);  // and the access is tried again
+}
+
+Region* make_device_memory() {
+  const bool hidden = std::getenv("HESSCORE_EMULATOR_OPEN") == nullptr;
+  auto* const region = new Region("device memory", std::size_t{2} << 30, hidden);
+  struct sigaction action{};
+  action.sa_sigaction = explain;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigaction(SIGSEGV, &action, &handler_before);
+  return region;
 }
 
 }  // namespace
@@ -120,8 +142,7 @@ void Region::check_guards() const {
 }
 
 Region& device_memory() {
-  static const char* const open = std::getenv("HESSCORE_EMULATOR_OPEN");
-  static Region* const region = new Region("device memory", std::size_t{2} << 30, open == nullptr);
+  static Region* const region = make_device_memory();
   return *region;
 }
 
