@@ -27,6 +27,12 @@ std::vector<Method> element_wise_methods() {
   return methods;
 }
 
+Vector on_host(const Numbers& values, DType dtype) {
+  Vector v(device("cpu"), dtype, static_cast<std::int64_t>(values.size()));
+  v.from_host(values);
+  return v;
+}
+
 Graph net(double dropout) {
   GraphBuilder b;
   int h = b.tanh(b.linear(b.input({3}), 5));
@@ -46,8 +52,8 @@ struct Classification {
       : f(std::move(graph), device, dtype_),
         rows(samples),
         dtype(dtype_),
-        host_x(vector_of(random_numbers(rows * 3, 1), dtype)),
-        host_s(vector_of(Numbers(static_cast<std::size_t>(rows), 0.5), dtype)),
+        host_x(on_host(random_numbers(rows * 3, 1), dtype)),
+        host_s(on_host(Numbers(static_cast<std::size_t>(rows), 0.5), dtype)),
         x(moved(host_x)),
         s(moved(host_s)),
         y(device, static_cast<std::size_t>(rows) * sizeof(std::int64_t)) {
@@ -116,15 +122,16 @@ TEST("steps launched together are those taken one by one, bit for bit") {
     for (const DType dtype : {DType::f32, DType::f64}) {
       const Classification p(device, dtype);
       for (const Method& method : element_wise_methods()) {
+        if (dtype == DType::f64 && !std::holds_alternative<AdaHesScale>(method)) continue;
         Optimizer single(p.f, method), together(p.f, method);
         const Vector w = p.start(), v = p.start();
         Reports seen;
         Numbers losses;
-        for (int epoch = 0; epoch < 3; ++epoch) {
+        for (int epoch = 0; epoch < 2; ++epoch) {
           for (const double loss : p.epoch_by_steps(single, w)) losses.push_back(loss);
           CHECK(together.run(v, p.data(), in_order(40), epoch, 0, 99, std::ref(seen)) == 36);
         }
-        CHECK(seen.losses == losses && seen.steps.back() == 108);
+        CHECK(seen.losses == losses && seen.steps.back() == 72);
         CHECK(v.to_host() == w.to_host() && same(together.state(), single.state()));
       }
     }
@@ -170,7 +177,7 @@ TEST("shuffled runs do not depend on how they are launched, nor on where the dat
     const Numbers expected = train(1, false, false);
     CHECK(train(40, false, false) == expected);
     CHECK(train(0, true, false) == expected);
-    CHECK(train(33, true, true) == expected);
+    CHECK(train(20, true, true) == expected);
     CHECK(train(1, false, true) == expected);
   });
 }
@@ -198,7 +205,8 @@ TEST("data in host memory come in chunks") {
 
 TEST("a step that fails among many is told, and w is that of the steps before it") {
   on_devices([](Device& device) {
-    for (const Method& method : element_wise_methods()) {
+    for (const Method& method : {Method(Sgd{.lr = 0.1, .momentum = 0.9}), Method(AdaHessian{}),
+                                 Method(AdaHesScale{.lr = 0.01})}) {
       Classification p(device, DType::f32);
       Numbers poisoned = p.host_x.to_host();
       poisoned[4 * kBatch * 3 + 2] = kInf;  // of the fifth batch

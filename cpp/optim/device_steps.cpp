@@ -9,8 +9,11 @@ namespace {
 constexpr std::size_t kMaxPlans = 16;
 constexpr std::int64_t kTogether = TrainingStep::kTogether;
 
-// How many of the steps that are left go together.
-std::int64_t launch_size(std::int64_t left) { return left < kTogether ? 1 : kTogether; }
+// How many of the steps that are left go together: one of three sizes, so that recordings are few.
+std::int64_t launch_size(std::int64_t left) {
+  constexpr std::int64_t kFew = 8;
+  return left >= kTogether ? kTogether : left >= kFew ? kFew : 1;
+}
 
 template <class T>
 void append(std::vector<double>& to, const std::byte* from, std::int64_t n) {
@@ -31,12 +34,10 @@ DeviceSteps::DeviceSteps(const Objective& f, DType dtype)
 }
 
 TrainingStep& DeviceSteps::prepare(const Request& r, const StepRows& rows, const DeviceUpdate& u) {
-  const std::pair key(rows.data.has_value(), r);
-  auto it = steps_.find(key);
+  auto it = steps_.find(r);
   if (it == steps_.end()) {
     if (steps_.size() >= kMaxPlans) steps_.clear();
-    it = steps_.emplace(key, std::make_unique<TrainingStep>(f_.impl(), r, u, key.first, kMost))
-             .first;
+    it = steps_.emplace(r, std::make_unique<TrainingStep>(f_.impl(), r, u, kMost)).first;
   }
   it->second->bind(rows, u);
   return *it->second;
@@ -48,12 +49,12 @@ std::vector<double> DeviceSteps::run(TrainingStep& step,
   const auto begin = std::chrono::steady_clock::now();
   const auto steps = static_cast<std::int64_t>(records.size());
   device_.from_host(records_.data(), records.data(), records.size() * sizeof(math::StepRecord));
-  launch(step, steps);
+  const std::int64_t last = launch(step, steps);
   try {
     if (meanwhile) meanwhile();
   } catch (const std::exception&) {  // NOLINT: what fails here fails again where it is needed
   }
-  std::vector<double> losses = read(steps);
+  std::vector<double> losses = read(steps, last);
   step.pace.took(steps, std::chrono::steady_clock::now() - begin);
   if (losses.size() < records.size()) {
     device_.clear_alarm();
@@ -62,27 +63,26 @@ std::vector<double> DeviceSteps::run(TrainingStep& step,
   return losses;
 }
 
-void DeviceSteps::launch(TrainingStep& step, std::int64_t steps) {
+// Returns how many went with the last launch.
+std::int64_t DeviceSteps::launch(TrainingStep& step, std::int64_t steps) {
   const auto* records = static_cast<const math::StepRecord*>(records_.data());
   auto* losses = static_cast<std::byte*>(results_.data()) + sizeof done_;
   const StepMemory memory{records, losses, static_cast<std::int64_t*>(results_.data())};
-  for (std::int64_t i = 0; i < steps;) {
+  for (std::int64_t i = 0;;) {
     const std::int64_t now = launch_size(steps - i);
     if (i > 0) {
       device_.copy(records_.data(), records + i,
                    static_cast<std::size_t>(now) * sizeof(math::StepRecord));
     }
     step.run(now, memory);
-    if (i + now < steps) {
-      device_.copy(losses + loss_bytes(kTogether + i), losses, loss_bytes(now));
-    }
+    if (i + now == steps) return now;
+    device_.copy(losses + loss_bytes(kTogether + i), losses, loss_bytes(now));
     i += now;
   }
 }
 
 // The one wait. Losses of the last launch are still where it put them.
-std::vector<double> DeviceSteps::read(std::int64_t steps) {
-  const std::int64_t last = steps % kTogether == 0 ? kTogether : 1;
+std::vector<double> DeviceSteps::read(std::int64_t steps, std::int64_t last) {
   const std::int64_t before = steps - last;
   const auto* inbox = static_cast<const std::byte*>(inbox_.data());
   device_.to_host(inbox_.data(), results_.data(),

@@ -28,8 +28,8 @@ class DeviceSteps {
                           const std::function<void()>& meanwhile = {});
 
  private:
-  void launch(TrainingStep& step, std::int64_t steps);
-  std::vector<double> read(std::int64_t steps);
+  std::int64_t launch(TrainingStep& step, std::int64_t steps);
+  std::vector<double> read(std::int64_t steps, std::int64_t last);
   std::size_t loss_bytes(std::int64_t n) const { return static_cast<std::size_t>(n) * loss_size_; }
 
   const Objective& f_;
@@ -40,7 +40,7 @@ class DeviceSteps {
   Buffer results_;  // steps done so far, losses of a launch, losses of the launches before it
   HostBuffer inbox_;
   std::int64_t done_ = 0;
-  std::map<std::pair<bool, Request>, std::unique_ptr<TrainingStep>> steps_;
+  std::map<Request, std::unique_ptr<TrainingStep>> steps_;
 };
 
 }  // namespace hesscore

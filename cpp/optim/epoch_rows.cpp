@@ -39,12 +39,16 @@ void EpochRows::set_data(const Batch& data, bool in_host_memory, std::int64_t ba
   if (in_host_memory && !device_.is_host()) open_ring(data);
 }
 
-void EpochRows::open_ring(const Batch& data) {
+std::int64_t EpochRows::batches_in(std::int64_t bytes, std::int64_t most) const {
   std::size_t row = 0;
-  for (const auto& [name, x] : data.x.arrays) row += row_bytes(x);
-  row += row_bytes(data.y) + (data.sample_weight ? row_bytes(data.sample_weight) : 0);
-  const auto batch_bytes = std::max<std::int64_t>(1, static_cast<std::int64_t>(row) * batch_size_);
-  chunk_ = std::clamp<std::int64_t>(kChunkBytes / batch_bytes, 1, kMaxChunk);
+  for (const auto& [name, x] : data_.x.arrays) row += row_bytes(x);
+  row += row_bytes(data_.y) + (data_.sample_weight ? row_bytes(data_.sample_weight) : 0);
+  const std::int64_t batch = static_cast<std::int64_t>(row) * batch_size_;
+  return std::clamp<std::int64_t>(bytes / std::max<std::int64_t>(batch, 1), 1, most);
+}
+
+void EpochRows::open_ring(const Batch& data) {
+  chunk_ = batches_in(kChunkBytes, kMaxChunk);
 
   // A run that stopped early may have left uploads on their way: the second call waits for them.
   device_.wait_uploads();

@@ -28,6 +28,9 @@ class EpochRows {
   // While the device is busy with `batch`: prepares the batches that need the next chunk.
   void anticipate(std::int64_t batch);
 
+  // How many batches, from one to `most`, lie in so many bytes.
+  std::int64_t batches_in(std::int64_t bytes, std::int64_t most) const;
+
   // Batch b is rows order()[first_row(b)], order()[first_row(b) + 1], ... of data().
   const Batch& data() const { return data_; }
   const std::int64_t* order() const;  // in memory of the device

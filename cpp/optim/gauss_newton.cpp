@@ -119,8 +119,7 @@ double GaussNewtonMethod::linearise(const View& w, const Batch& batch, const Mod
 
 // A start from the last step may end above the model's value at zero; zero is then the better one.
 SolveReport GaussNewtonMethod::solve(const Point& at, double damping) {
-  // On a device with copies in fixed places, so that a recorded solve serves every step.
-  curvature_.move_to(at.w, at.batch, at.mode, /*snapshot=*/!f_.device().is_host());
+  curvature_.move_to(at.w, at.batch, at.mode, /*snapshot=*/false);
   const ShiftedOperator A(curvature_, damping);
   SolveReport report = solve_from(method_.warm_start, A);
   if (method_.warm_start > 0 && report.model.back() > 0) report = solve_from(0, A);

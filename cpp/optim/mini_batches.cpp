@@ -5,9 +5,12 @@
 #include <numeric>
 
 #include "math/rng.hpp"
+#include "optim/training_step.hpp"
 
 namespace hesscore {
 namespace {
+
+constexpr std::int64_t kRoomBytes = 64 << 20;  // for batches that are gathered together
 
 // A uniformly random permutation (Fisher & Yates), the same for the same seed and epoch.
 std::vector<std::int64_t> permutation(std::int64_t n, std::uint64_t seed, std::uint64_t epoch) {
@@ -95,6 +98,7 @@ void MiniBatches::select(const Batch& data, const RunOptions& options, std::int6
                    ? Order{true, options.shuffle_seed, static_cast<std::uint64_t>(epoch), rows}
                    : Order{.rows = rows});
   source_.set_data(data, upload, batch_size_);
+  room_ = device_.is_host() ? 1 : source_.batches_in(kRoomBytes, TrainingStep::kTogether);
 }
 
 void MiniBatches::choose_order(const Order& order) {
@@ -153,7 +157,7 @@ Batch MiniBatches::target(std::int64_t index) {
   return map_arrays(data_, [&](const View& array, std::size_t slot) {
     Buffer& staging = staging_[slot];
     const std::size_t bytes =
-        std::max<std::size_t>(1, static_cast<std::size_t>(batch_size_) * row_bytes(array));
+        std::max<std::size_t>(1, static_cast<std::size_t>(room_ * batch_size_) * row_bytes(array));
     if (staging.bytes() < bytes) staging = Buffer(device_, bytes);
     Shape shape = array.shape;
     shape[0] = rows(index);

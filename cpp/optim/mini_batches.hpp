@@ -22,9 +22,11 @@ class MiniBatches {
   // Batch `index` of the epoch, valid until the next call; the last one may be smaller.
   Batch batch(std::int64_t index);
 
-  // For steps that gather batches themselves: from where, and to where.
+  // For steps that gather batches themselves: from where, and to where. There is room for that many
+  // consecutive ones.
   EpochRows& source() { return source_; }
   Batch target(std::int64_t index);
+  std::int64_t room() const { return room_; }
   // While the device is busy with batch `index`: prepares what will be asked for next.
   void anticipate(std::int64_t index);
 
@@ -42,7 +44,7 @@ class MiniBatches {
   Kernel<kernels::Gather> gather_;
   Buffer first_step_;  // the record of a step that begins at row 0
   Batch data_;
-  std::int64_t rows_ = 0, batch_size_ = 1;
+  std::int64_t rows_ = 0, batch_size_ = 1, room_ = 1;
   bool in_place_ = false;  // is a batch a stretch of the data itself?
   Order order_, next_order_;
   std::vector<std::int64_t> numbers_, next_numbers_;  // rows in these orders

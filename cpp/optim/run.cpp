@@ -82,6 +82,7 @@ std::vector<double> Optimizer::Impl::launch_batches(const View& w, std::int64_t 
   check(w, source.data(), l.rows.data.emplace());
   l.request = check(w, mini_batches_.target(first), l.rows.batch);
   l.rows.order = source.order();
+  l.rows.room = mini_batches_.room();
   l.first_row = source.first_row(first);
   l.most = std::min({most, source.together(first), mini_batches_.equal(first)});
   l.paced = options.steps_per_launch == 0;

@@ -1,56 +1,31 @@
 // TrainingStep: emission, and recordings of many steps.
 #include "optim/training_step.hpp"
 
+#include <algorithm>
+
 namespace hesscore {
 namespace {
 
-enum : int {
-  kPortMomentum = 200,
-  kPortSecond,
-  kPortCount,
-  kPortOrder,
-  kPortData,  // + port of the evaluation
-};
+enum : int { kPortMomentum = 200, kPortSecond, kPortCount };
 
 bool is_sampled(int port) {
   return port == kPortY || port == kPortSampleWeight || (port >= kPortX && port < kPortDiag);
 }
 
-std::int64_t row_bytes(const Objective::Impl& f, const Request& r, int port) {
-  const auto size = static_cast<std::int64_t>(size_of(r.dtype));
-  if (port == kPortSampleWeight) return size;
-  if (port == kPortY && !f.loss().labels) return size * element_count(f.loss().target);
-  if (port == kPortY && r.soft) return size * element_count(f.loss().soft_target);
-  if (port == kPortY) {
-    return static_cast<std::int64_t>(sizeof(std::int64_t)) * element_count(f.loss().target);
-  }
-  const int node = f.graph().inputs()[static_cast<std::size_t>(port - kPortX)];
-  return size * element_count(f.graph().nodes()[static_cast<std::size_t>(node)].shape);
-}
-
-Plan make_plan(const Objective::Impl& f, const Request& r, const DeviceUpdate& u, bool gathers) {
+Plan make_plan(const Objective::Impl& f, const Request& r, const DeviceUpdate& u) {
   Emit e(f.kernels(), r.dtype);
   const Operand record = e.external(kPortClock, sizeof(std::uint64_t));
-  const auto gather = [&](int port) {
-    if (!gathers) return;
-    e.call<kernels::Gather>({e.external(kPortData + port), e.external(kPortOrder), record,
-                             e.external(port), r.batch, row_bytes(f, r, port)});
-  };
-  for (std::size_t i = 0; i < f.graph().inputs().size(); ++i) gather(kPortX + static_cast<int>(i));
-  gather(kPortY);
-  if (r.weighted) gather(kPortSampleWeight);
   compose(r, f.graph(), f.loss(), e);
   const auto given = [&](const Vector* v, int port) { return v ? e.external(port) : Operand{}; };
-  kernels::Update::Args update{.w = e.external(kPortW),
-                               .m = given(u.m, kPortMomentum),
-                               .u = given(u.u, kPortSecond),
-                               .g = e.external(kPortGrad),
-                               .d = given(u.d, kPortDiag),
-                               .n = f.graph().num_params(),
-                               .spec = u.spec};
-  update.record = record;
-  update.count = e.external(kPortCount);
-  e.call<kernels::Update>(update);
+  e.call<kernels::Update>({.w = e.external(kPortW),
+                           .m = given(u.m, kPortMomentum),
+                           .u = given(u.u, kPortSecond),
+                           .g = e.external(kPortGrad),
+                           .d = given(u.d, kPortDiag),
+                           .n = f.graph().num_params(),
+                           .spec = u.spec,
+                           .record = record,
+                           .count = e.external(kPortCount)});
   return Plan(std::move(e), f.device());
 }
 
@@ -66,11 +41,26 @@ void Pace::took(std::int64_t steps, std::chrono::duration<double> time) {
 }
 
 TrainingStep::TrainingStep(const Objective::Impl& f, const Request& r, const DeviceUpdate& u,
-                           bool gathers, std::int64_t most)
+                           std::int64_t most)
     : pace(most),
-      loss_bytes_(size_of(r.dtype)),
-      plan_(make_plan(f, r, u, gathers)),
-      together_(f.device()) {}
+      f_(f),
+      request_(r),
+      gather_(f.kernels().get<kernels::Gather>(r.dtype)),
+      plan_(make_plan(f, r, u)),
+      recordings_(f.device()) {}
+
+std::int64_t TrainingStep::row_bytes(int port) const {
+  const LossModel& loss = f_.loss();
+  const auto size = static_cast<std::int64_t>(size_of(request_.dtype));
+  if (port == kPortSampleWeight) return size;
+  if (port == kPortY && !loss.labels) return size * element_count(loss.target);
+  if (port == kPortY && request_.soft) return size * element_count(loss.soft_target);
+  if (port == kPortY) {
+    return static_cast<std::int64_t>(sizeof(std::int64_t)) * element_count(loss.target);
+  }
+  const int node = f_.graph().inputs()[static_cast<std::size_t>(port - kPortX)];
+  return size * element_count(f_.graph().nodes()[static_cast<std::size_t>(node)].shape);
+}
 
 void TrainingStep::bind(int port, const void* address) {
   plan_.bind(port, address);
@@ -79,13 +69,20 @@ void TrainingStep::bind(int port, const void* address) {
 
 void TrainingStep::bind(const StepRows& rows, const DeviceUpdate& u) {
   bound_.clear();
-  for (const auto& [port, address] : rows.batch.ports) bind(port, address);
-  if (rows.data) {
-    for (const auto& [port, address] : rows.data->ports) {
-      if (is_sampled(port)) bind(kPortData + port, address);
-    }
-    bind(kPortOrder, rows.order);
+  samples_.clear();
+  order_ = rows.order;
+  room_ = rows.room;
+  for (const auto& [port, address] : rows.batch.ports) {
+    bind(port, address);
+    if (!rows.data || !is_sampled(port)) continue;
+    const auto same = [port = port](const auto& p) { return p.first == port; };
+    const auto& ports = rows.data->ports;
+    const void* from = std::find_if(ports.begin(), ports.end(), same)->second;
+    auto* to = static_cast<std::byte*>(const_cast<void*>(address));
+    samples_.push_back({port, from, to, row_bytes(port)});
+    bound_.push_back(from);
   }
+  bound_.push_back(order_);
   const auto bind_vector = [&](int port, const Vector* v) {
     if (v != nullptr) bind(port, v->data());
   };
@@ -96,16 +93,31 @@ void TrainingStep::bind(const StepRows& rows, const DeviceUpdate& u) {
 }
 
 void TrainingStep::run(std::int64_t steps, const StepMemory& memory) {
-  plan_.bind(kPortCount, memory.count);
-  const auto one = [&](std::int64_t i) {
-    plan_.bind(kPortClock, memory.records + i);
-    plan_.bind(kPortLoss, memory.losses + static_cast<std::size_t>(i) * loss_bytes_);
-    plan_.run();
-  };
-  if (steps == 1) return one(0);
-  together_.run(bound_, [&] {
-    for (std::int64_t i = 0; i < steps; ++i) one(i);
+  Recordings::Key key = bound_;
+  key.push_back(memory.records + steps);
+  recordings_.run(key, [&] {
+    for (std::int64_t i = 0; i < steps; ++i) {
+      const std::int64_t place = i % room_;
+      if (place == 0) gather(std::min(room_, steps - i), memory.records + i);
+      step(place, i, memory);
+    }
   });
+}
+
+// The samples of consecutive batches, from the row of the first one's record on.
+void TrainingStep::gather(std::int64_t batches, const math::StepRecord* record) const {
+  for (const Samples& s : samples_) {
+    gather_(f_.device().stream(),
+            {In(s.from), In(order_), In(record), Out(s.to), batches * request_.batch, s.row});
+  }
+}
+
+void TrainingStep::step(std::int64_t place, std::int64_t i, const StepMemory& memory) {
+  for (const Samples& s : samples_) plan_.bind(s.port, s.to + place * request_.batch * s.row);
+  plan_.bind(kPortClock, memory.records + i);
+  plan_.bind(kPortLoss, memory.losses + static_cast<std::size_t>(i) * size_of(request_.dtype));
+  plan_.bind(kPortCount, memory.count);
+  plan_.run();
 }
 
 }  // namespace hesscore

@@ -1,4 +1,5 @@
-// TrainingStep: a step of an element-wise method as one plan: gather the samples, evaluate, update.
+// TrainingStep: a step of an element-wise method on a device: samples are gathered, for many steps
+// at once if there is room; an evaluation and the update are one plan.
 #pragma once
 
 #include <chrono>
@@ -15,11 +16,12 @@ struct DeviceUpdate {
 };
 
 // Where a step finds its samples: at the ports of an evaluation, or gathered to there from the same
-// ports of a data set, by numbers in memory of the device.
+// ports of a data set, by numbers in memory of the device; there is room for so many batches.
 struct StepRows {
   Bindings batch;
   std::optional<Bindings> data = {};
   const std::int64_t* order = nullptr;
+  std::int64_t room = 1;
 };
 
 // Records of steps ahead, losses of those behind (in the dtype of w), and how many were done.
@@ -43,25 +45,39 @@ class Pace {
 
 class TrainingStep {
  public:
-  // As many of them are recorded as one.
+  // At most as many are recorded as one.
   static constexpr std::int64_t kTogether = 32;
 
-  TrainingStep(const Objective::Impl& f, const Request& r, const DeviceUpdate& u, bool gathers,
+  TrainingStep(const Objective::Impl& f, const Request& r, const DeviceUpdate& u,
                std::int64_t most);
 
   void bind(const StepRows& rows, const DeviceUpdate& u);
-  // Calls `steps` steps, one or kTogether, which read and write the front of `memory`.
+  // Calls so many steps, which read and write the front of `memory`.
   void run(std::int64_t steps, const StepMemory& memory);
 
   Pace pace;
 
  private:
+  struct Samples {  // of one port
+    int port;
+    const void* from;
+    std::byte* to;
+    std::int64_t row;  // bytes
+  };
   void bind(int port, const void* address);
+  void gather(std::int64_t batches, const math::StepRecord* record) const;
+  void step(std::int64_t place, std::int64_t i, const StepMemory& memory);
+  std::int64_t row_bytes(int port) const;
 
-  const std::size_t loss_bytes_;
+  const Objective::Impl& f_;
+  const Request request_;
+  const Kernel<kernels::Gather> gather_;
   Plan plan_;
-  Recordings together_;
-  std::vector<const void*> bound_;  // what a recording depends on
+  Recordings recordings_;
+  std::vector<Samples> samples_;  // to be gathered
+  const std::int64_t* order_ = nullptr;
+  std::int64_t room_ = 1;
+  Recordings::Key bound_;  // what a recording depends on
 };
 
 }  // namespace hesscore
