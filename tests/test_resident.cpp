@@ -313,3 +313,24 @@ TEST("an operator that moves solves as one made there") {
     }
   });
 }
+
+TEST("operators one after another leave nothing of themselves behind") {
+  on_devices([](Device& d) {
+    const Problem p(d, CrossEntropyLoss{});
+    const Numbers zero(static_cast<std::size_t>(p.n));
+    for (const Product kind : kProducts) {
+      for (int k = 0; k < 4; ++k) {
+        const Vector w = on(d, draw(p.n, 30 + static_cast<unsigned>(k), 0.4), p.dtype);
+        const auto one = curvature(p.f, kind, w, p.batch, {}, k % 2 == 0);
+        const auto beside = curvature(p.f, kind, p.w, p.batch, {}, k % 2 == 1);
+        const Problem fresh(d, CrossEntropyLoss{});
+        const auto other = curvature(fresh.f, kind, w, p.batch);
+        const CgOptions options{.rtol = 0, .maxiter = 6};
+        const Solution a = solve(ShiftedOperator(*one, 1), p.b, zero, options, true);
+        const Solution b = solve(ShiftedOperator(*other, 1), p.b, zero, options, true);
+        solve(ShiftedOperator(*beside, 1), p.b, zero, options, true);
+        CHECK(a.x == b.x && a.report.history == b.report.history);
+      }
+    }
+  });
+}

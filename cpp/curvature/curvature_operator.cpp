@@ -18,8 +18,15 @@ constexpr std::size_t kMaxPlaces = 4;
 
 CurvatureOperator::CurvatureOperator(const Objective& f, Product kind, int samples,
                                      std::uint64_t seed)
-    : impl_(f.impl()), kind_(kind), samples_(samples), seed_(seed) {
+    : impl_(f.impl()), pool_(impl_.pool()), kind_(kind), samples_(samples), seed_(seed) {
   if (samples < 1) throw OptionError("samples", ">= 1", std::to_string(samples));
+}
+
+CurvatureOperator::~CurvatureOperator() { leave(); }
+
+void CurvatureOperator::leave() {
+  for (auto& [r, place] : places_) pool_->give(r, std::move(place));
+  places_.clear();
 }
 
 Request CurvatureOperator::request(const View& w, const Batch& batch, const Mode& mode,
@@ -44,12 +51,13 @@ void CurvatureOperator::move_to(const View& w, const Batch& batch, const Mode& m
                                 bool snapshot) {
   Bindings point;
   const Request r = request(w, batch, mode, point);
-  if (places_.size() >= kMaxPlaces && !places_.contains(r)) places_.clear();
-  std::unique_ptr<Place>& place = places_[r];
-  if (!place) place = std::make_unique<Place>();
+  if (places_.size() >= kMaxPlaces && !places_.contains(r)) leave();
+  std::shared_ptr<Place>& place = places_[r];
+  if (!place) place = std::static_pointer_cast<Place>(pool_->take(r));
+  if (!place) place = std::make_shared<Place>();
   here_ = place.get();
   here_->request = r;
-  if (snapshot) {
+  if (snapshot || !device().is_host()) {
     here_->copies.resize(batch.x.arrays.size() + 3);
     auto to = here_->copies.begin();
     const View at = keep(w, *to++);

@@ -1,5 +1,5 @@
 // A curvature matrix as an operator that can move to another point: what was planned, allocated and
-// recorded for batches of one shape is used again.
+// recorded for batches of one shape is used again, by the next operator too.
 #pragma once
 
 #include <map>
@@ -12,9 +12,10 @@ namespace hesscore {
 class CurvatureOperator final : public LinearOperator {
  public:
   CurvatureOperator(const Objective& f, Product kind, int samples = 1, std::uint64_t seed = 0);
+  ~CurvatureOperator() override;
 
-  // To be called before anything else. With `snapshot` it copies w and the batch to places of its
-  // own, the same for every batch of this shape; without, they must outlive its use there.
+  // To be called before anything else. With `snapshot`, and always on a device, where recorded work
+  // wants its arrays to stay, it copies w and the batch; else they must outlive its use there.
   void move_to(const View& w, const Batch& batch, const Mode& mode, bool snapshot);
 
   std::int64_t size() const override { return impl_.graph().num_params(); }
@@ -43,11 +44,14 @@ class CurvatureOperator final : public LinearOperator {
   View keep(const View& v, Buffer& copy) const;
   Plan& plan(std::int64_t reps) const;
 
+  void leave();
+
   const Objective::Impl& impl_;
+  std::shared_ptr<Pool> pool_;
   Product kind_;
   int samples_;
   std::uint64_t seed_;
-  std::map<Request, std::unique_ptr<Place>> places_;
+  std::map<Request, std::shared_ptr<Place>> places_;
   Place* here_ = nullptr;
 };
 

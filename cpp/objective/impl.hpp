@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "objective/compose.hpp"
+#include "objective/pool.hpp"
 #include "plan/plan.hpp"
 
 namespace hesscore {
@@ -27,6 +28,9 @@ class Objective::Impl {
   const KernelTable& kernels() const { return device_.kernels(precision_); }
   const LossModel& loss() const { return loss_; }
   const Shape& output_shape() const;
+
+  // What operators leave behind. It may outlive the objective.
+  const std::shared_ptr<Pool>& pool() const { return pool_; }
 
   // Argument checks: they fill the request and the bindings, or throw.
   Request check_point(const View& w, const Inputs& x, const Mode& mode, Bindings& b) const;
@@ -60,6 +64,7 @@ class Objective::Impl {
   LossModel loss_;
   std::mutex mutex_;
   std::map<Request, std::unique_ptr<Plan>> plans_;
+  std::shared_ptr<Pool> pool_ = std::make_shared<Pool>();
   Buffer mailbox_;  // on a device: the loss, then the clock
 };
 

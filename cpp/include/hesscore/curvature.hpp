@@ -8,8 +8,9 @@
 
 namespace hesscore {
 
-// The operator of `kind` at w. With `snapshot` it keeps its own copies of w and the batch; without,
-// they must outlive it unchanged.
+// The operator of `kind` at w. With `snapshot`, and always on a device, it keeps its own copies of
+// w and the batch; else they must outlive it unchanged. What it planned, allocated and recorded
+// serves the next operator for a batch of this shape.
 HESSCORE_API std::unique_ptr<LinearOperator> curvature(const Objective& f, Product kind, View w,
                                                        const Batch& batch, const Mode& mode = {},
                                                        bool snapshot = true, int samples = 1,
