@@ -5,8 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "context.hpp"
-
 namespace hesscore::cuda {
 
 // A block's tile of c, its steps of k at a time, and the part of one warp.
@@ -28,6 +26,12 @@ struct Rate {
   int word;  // 4-byte words of a number
 };
 
+struct Machine {
+  int multiprocessors;
+  std::size_t workspace_bytes;
+  std::int64_t tickets;
+};
+
 struct Workload {
   std::int64_t m, n, batch, segments, length;
   int parts = 1;         // products that share an operand
@@ -44,9 +48,11 @@ namespace detail {
 
 constexpr std::int64_t pieces(std::int64_t n, std::int64_t size) { return (n + size - 1) / size; }
 
-// Estimates, in cycles: starting a block until its first tile is there, and its end; a barrier
-// with its copies; handing over partial results and finding out who is last; bytes a cycle from L2.
-inline constexpr double kBlock = 2000, kChunk = 150, kHandOver = 1500, kBytes = 40;
+// Estimates, in cycles: starting a block until its first tile is there; a barrier with its copies;
+// a number of the epilogue; handing over partial results and finding out who is last.
+inline constexpr double kBlock = 2000, kChunk = 150, kFinish = 20, kHandOver = 1500;
+inline constexpr double kBytes = 40;    // from L2 in a cycle
+inline constexpr double kResident = 3;  // blocks of a multiprocessor at a time
 inline constexpr int kMostSplits = 64;
 
 inline double cycles(const TileShape& t, const Workload& w, const Rate& rate, int multiprocessors,
@@ -55,15 +61,15 @@ inline double cycles(const TileShape& t, const Workload& w, const Rate& rate, in
   const double alone = kChunk + steps * rate.step;
   const double multiply = w.parts * t.m * t.n * steps / rate.work;
   const double load = t.warps() * (w.parts * t.warp_m + t.warp_n) * steps * rate.word / 32;
-  const double busy = multiply > load ? multiply : load;
-  const std::int64_t on_each = pieces(tiles * splits, multiprocessors);
-  const std::int64_t resident = on_each < 3 ? on_each : 3, rounds = pieces(on_each, resident);
-  const double together = static_cast<double>(resident) * busy;
-  const double chunk = together > alone ? together : alone;
-  const double time = static_cast<double>(rounds) * (static_cast<double>(chunks) * chunk + kBlock);
+  const double fetch = (w.parts * t.m + t.n) * steps * 4 * rate.word / kBytes;
+  const double shared = load > fetch ? load : fetch, busy = multiply > shared ? multiply : shared;
+  const auto on_each = static_cast<double>(pieces(tiles * splits, multiprocessors));
+  const double resident = on_each < kResident ? on_each : kResident;
+  const double chunk = resident * busy > alone + busy ? resident * busy : alone + busy;
+  const double numbers = w.parts * t.m * t.n, end = kBlock + kFinish * numbers / t.threads();
+  const double time = on_each / resident * (static_cast<double>(chunks) * chunk + end);
   if (splits == 1) return time;
-  return time + kHandOver +
-         static_cast<double>(splits + 1) * w.parts * t.m * t.n * 4 * rate.word / kBytes;
+  return time + kHandOver + static_cast<double>(splits + 1) * numbers * 4 * rate.word / kBytes;
 }
 
 }  // namespace detail
@@ -74,8 +80,8 @@ constexpr std::int64_t partial_size(const TileShape& t, int outputs) {
 }
 
 // `best`, or something better with this tile.
-inline void consider(const Context& ctx, const TileShape& t, const Workload& w, const Rate& rate,
-                     Choice& best) {
+inline void consider(const Machine& machine, const TileShape& t, const Workload& w,
+                     const Rate& rate, Choice& best) {
   const std::int64_t tiles = detail::pieces(w.m, t.m) * detail::pieces(w.n, t.n) * w.batch;
   const std::int64_t per_segment = detail::pieces(w.length, t.k);
   const std::int64_t units = w.grouped ? w.segments : w.segments * per_segment;
@@ -84,12 +90,12 @@ inline void consider(const Context& ctx, const TileShape& t, const Workload& w, 
   for (std::int64_t wanted = 1; wanted <= detail::kMostSplits;
        wanted += wanted < 4 ? 1 : wanted / 4) {
     const std::int64_t own = detail::pieces(units, wanted), splits = detail::pieces(units, own);
-    if (wanted > 1 && (splits != wanted || tiles > Context::kTickets ||
-                       bytes * splits > static_cast<std::int64_t>(ctx.workspace_bytes))) {
+    if (splits > 1 && (tiles > machine.tickets ||
+                       bytes * splits > static_cast<std::int64_t>(machine.workspace_bytes))) {
       continue;
     }
     const std::int64_t chunks = own * chunks_of_unit;
-    const double time = detail::cycles(t, w, rate, ctx.multiprocessors, tiles, splits, chunks);
+    const double time = detail::cycles(t, w, rate, machine.multiprocessors, tiles, splits, chunks);
     if (time < best.cycles) {
       best = {t, static_cast<int>(splits), static_cast<int>(chunks), time};
     }
@@ -97,9 +103,9 @@ inline void consider(const Context& ctx, const TileShape& t, const Workload& w, 
 }
 
 template <class... Shapes>
-Choice choose(const Context& ctx, const Workload& w, const Rate& rate, const Shapes&... tiles) {
+Choice choose(const Machine& machine, const Workload& w, const Rate& rate, const Shapes&... tiles) {
   Choice best;
-  (consider(ctx, tiles, w, rate, best), ...);
+  (consider(machine, tiles, w, rate, best), ...);
   return best;
 }
 

@@ -165,9 +165,10 @@ void launch_tile(const Context& ctx, const Problem<T>& p) {
 // The product with the tile, among these, that takes the least time.
 template <class Policy, Form form, bool trans_a, bool trans_b, TileShape... tiles, class T>
 void run_best(const Context& ctx, Problem<T> p) {
-  const Workload work{
-      p.m, p.n, p.batch, p.segments(), p.length, form == Form::dual ? 2 : 1, form == Form::grouped};
-  const Choice choice = choose(ctx, work, Policy::kRate, tiles...);
+  const int segments = p.steps > 0 ? p.segments() : 1, parts = form == Form::dual ? 2 : 1;
+  const Workload work{p.m, p.n, p.batch, segments, p.length, parts, form == Form::grouped};
+  const Machine machine{ctx.multiprocessors, ctx.workspace_bytes, Context::kTickets};
+  const Choice choice = choose(machine, work, Policy::kRate, tiles...);
   p.splits = choice.splits;
   p.chunks_per_split = choice.chunks_per_split;
   p.partials = static_cast<T*>(ctx.workspace);

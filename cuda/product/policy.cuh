@@ -8,8 +8,8 @@
 
 namespace hesscore::cuda {
 
-// d += left right, (16, 8) += (16, kSlice) (kSlice, 8), spread over a warp. Squares are taken
-// before left() and right(): rounding comes last.
+// d[j] += left right[j], (16, 8) += (16, kSlice) (kSlice, 8), spread over a warp. Squares are
+// taken before left() and right(): rounding comes last.
 struct Tf32 : MmaLanes {
   using Number = float;
   static constexpr Rate kRate{512, 9, 1};
@@ -25,8 +25,11 @@ struct Tf32 : MmaLanes {
   static __device__ __forceinline__ Right right(const float (&x)[kRight]) {
     return {{to_tf32(x[0]), to_tf32(x[1])}};
   }
-  static __device__ __forceinline__ void multiply(float (&d)[4], const Left& a, const Right& b) {
-    mma_tf32(d, a.x, b.x);
+  template <int kJ>
+  static __device__ __forceinline__ void multiply(float (&d)[kJ][4], const Left& a,
+                                                  const Right (&b)[kJ]) {
+#pragma unroll
+    for (int j = 0; j < kJ; ++j) mma_tf32(d[j], a.x, b[j].x);
   }
 };
 
@@ -60,10 +63,15 @@ struct Tf32x3 : MmaLanes {
     split(x, r.big, r.small);
     return r;
   }
-  static __device__ __forceinline__ void multiply(float (&d)[4], const Left& a, const Right& b) {
-    mma_tf32(d, a.small, b.big);
-    mma_tf32(d, a.big, b.small);
-    mma_tf32(d, a.big, b.big);
+  template <int kJ>  // neighbours do not wait for each other
+  static __device__ __forceinline__ void multiply(float (&d)[kJ][4], const Left& a,
+                                                  const Right (&b)[kJ]) {
+#pragma unroll
+    for (int j = 0; j < kJ; ++j) mma_tf32(d[j], a.small, b[j].big);
+#pragma unroll
+    for (int j = 0; j < kJ; ++j) mma_tf32(d[j], a.big, b[j].small);
+#pragma unroll
+    for (int j = 0; j < kJ; ++j) mma_tf32(d[j], a.big, b[j].big);
   }
 };
 
@@ -79,11 +87,14 @@ struct Simt : SimtLanes {
   };
   static __device__ __forceinline__ Left left(const T (&x)[kLeft]) { return {{x[0], x[1]}}; }
   static __device__ __forceinline__ Right right(const T (&x)[kRight]) { return {{x[0], x[1]}}; }
-  static __device__ __forceinline__ void multiply(T (&d)[4], const Left& a, const Right& b) {
-    d[0] = fma(a.x[0], b.x[0], d[0]);
-    d[1] = fma(a.x[0], b.x[1], d[1]);
-    d[2] = fma(a.x[1], b.x[0], d[2]);
-    d[3] = fma(a.x[1], b.x[1], d[3]);
+  template <int kJ>
+  static __device__ __forceinline__ void multiply(T (&d)[kJ][4], const Left& a,
+                                                  const Right (&b)[kJ]) {
+#pragma unroll
+    for (int j = 0; j < kJ; ++j) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) d[j][e] = fma(a.x[e / 2], b[j].x[e % 2], d[j][e]);
+    }
   }
 };
 

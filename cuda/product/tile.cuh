@@ -33,9 +33,9 @@ struct Traits {
   static constexpr std::size_t kSharedBytes =
       sizeof(T) * (kPipeline > kResults ? kPipeline : kResults);
   static constexpr int kPartial = partial_size(tile, kOutputs);
-  // Registers: those of the accumulators, twice, or what is left by this many blocks.
-  static constexpr int kBlocks =
-      65536 / kThreads / (kSets * kI * kJ * 4 * sizeof(T) / 4 > 64 ? 255 : 168);
+  // By registers: up to 255 of a thread where there are two large sets of accumulators.
+  static constexpr bool kLargeSets = kSets == 2 && kI * kJ * sizeof(T) >= 32;
+  static constexpr int kBlocks = 65536 / kThreads / (kLargeSets ? 255 : 168);
   struct Accumulators {
     T at[kSets][kI][kJ][4];
   };
@@ -123,12 +123,10 @@ __device__ __forceinline__ void multiply_slice(const Problem<T>& p, const T* a, 
 #pragma unroll
   for (int i = 0; i < Tr::kI; ++i) {
     const auto left = load_left<Tr>(a, 16 * i, k, Tr::form == Form::single && p.square_a);
-#pragma unroll
-    for (int j = 0; j < Tr::kJ; ++j) Policy::multiply(acc.at[0][i][j], left, right[j]);
+    Policy::multiply(acc.at[0][i], left, right);
     if constexpr (kDual) {
       const auto left2 = load_left<Tr>(a + Tr::A::kSize, 16 * i, k, false);
-#pragma unroll
-      for (int j = 0; j < Tr::kJ; ++j) Policy::multiply(acc.at[1][i][j], left2, squared[j]);
+      Policy::multiply(acc.at[1][i], left2, squared);
     }
   }
 }
