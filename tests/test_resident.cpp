@@ -1,4 +1,6 @@
 // Conjugate gradients whose iterations need no host, against those that the host drives.
+#include <cstdlib>
+
 #include "curvature/curvature_operator.hpp"
 #include "resident_problems.hpp"
 
@@ -332,5 +334,24 @@ TEST("operators one after another leave nothing of themselves behind") {
         CHECK(a.x == b.x && a.report.history == b.report.history);
       }
     }
+  });
+}
+
+TEST("a device without loops of its own repeats the same iterations") {
+  on_devices([](Device& d) {
+    const Numbers zero(static_cast<std::size_t>(Problem(d, MSELoss{}).n));
+    Solution solutions[2];
+    for (const int unrolled : {0, 1}) {
+      setenv("HESSCORE_CUDA_UNROLL", unrolled ? "1" : "0", 1);
+      const Problem p(d, MSELoss{});
+      const auto G = p.curvature_of(Product::ggn);
+      CgOptions options{.rtol = 0, .maxiter = 11};
+      options.callback = [](std::int64_t, double, const View&) { return false; };
+      options.callback_at = [](std::int64_t i) { return i == 5; };
+      solutions[unrolled] = solve(ShiftedOperator(*G, 0.5), p.b, zero, options, true);
+    }
+    unsetenv("HESSCORE_CUDA_UNROLL");
+    CHECK(solutions[0].x == solutions[1].x);
+    CHECK(solutions[0].report.history == solutions[1].report.history);
   });
 }
