@@ -14,12 +14,15 @@ rm -rf "$logs"
 mkdir -p "$logs" "$results"
 cores=$(nproc)
 failed=()
+export HESSCORE_TEST_CUDA=real
 
 # part NAME SECONDS COMMAND...: its output goes to the logs, its last lines are shown if it fails.
+# What there is no time for any more counts as failed, too.
 part() {
-  local name=$1 limit=$2 start=$SECONDS
+  local name=$1 limit=$2 start=$SECONDS left=$((470 - SECONDS))
   shift 2
   printf '=== %s\n' "$name"
+  if ((left < limit)); then limit=$((left > 1 ? left : 1)); fi
   if timeout "$limit" "$@" > "$logs/$name.log" 2>&1; then
     printf '    passed in %d s\n' $((SECONDS - start))
   else
@@ -41,22 +44,23 @@ part configure 60 bash -c "$(declare -f configure); build='$build' python='$pyth
   architecture='$architecture'; configure -DHESSCORE_PYTHON=ON || configure -DHESSCORE_PYTHON=OFF"
 part build 280 cmake --build "$build" -j "$cores"
 
-export HESSCORE_CUDA_PLUGIN=$PWD/$build/libhesscore_cuda.so HESSCORE_TEST_CUDA=real
+export HESSCORE_CUDA_PLUGIN=$PWD/$build/libhesscore_cuda.so
 part probes 40 "$build/gpu_probes"
 part tests 120 ctest --test-dir "$build" -j "$((cores / 2))" --output-on-failure --timeout 100
-for tool in memcheck racecheck synccheck initcheck; do
-  HESSCORE_TEST_SMALL=1 part "sanitizer-$tool" 60 compute-sanitizer --tool "$tool" \
-    --error-exitcode 1 --kernel-name-exclude kernel_substring=cutlass "$build/test_kernels" &
-done
-wait
-if [ -d "$build/pkg/hesscore" ] && PYTHONPATH=$build/pkg "$python" -c 'import hesscore'; then
-  PYTHONPATH=$build/pkg part python 90 "$python" -m pytest -q -x tests/python/test_cuda.py
+part hesscore 60 "$build/bench_cuda"
+part jax 60 env XLA_PYTHON_CLIENT_PREALLOCATE=false "$python" bench/gpu/gpu_jax.py
+part torch 90 "$python" bench/gpu/gpu_torch.py
+if PYTHONPATH=$build/pkg "$python" -c 'import hesscore'; then
+  PYTHONPATH=$build/pkg part python 60 "$python" -m pytest -q -x tests/python/test_cuda.py
 else
   echo '=== python: left out, the extension was not built (it needs nanobind >= 3.1)'
 fi
-part hesscore 80 "$build/bench_cuda"
-part jax 80 env XLA_PYTHON_CLIENT_PREALLOCATE=false "$python" bench/gpu/gpu_jax.py
-part torch 110 "$python" bench/gpu/gpu_torch.py
+for program in device_kernels product_options; do
+  for tool in memcheck racecheck synccheck initcheck; do
+    part "$tool-$program" 40 env HESSCORE_TEST_DEVICE=cuda compute-sanitizer --tool "$tool" \
+      --error-exitcode 1 "$build/test_$program"
+  done
+done
 
 "$python" bench/gpu/summary.py "$logs" "$results" "${failed[@]:-}"
 printf '%d parts failed: %s\n' "${#failed[@]}" "${failed[*]:-none}"
