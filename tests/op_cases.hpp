@@ -9,11 +9,12 @@
 
 #include "hesscore/graph.hpp"
 #include "math/activations.hpp"
+#include "test_device.hpp"
 
 namespace op_cases {
 
 namespace hc = hesscore;
-using Values = std::vector<double>;
+using Values = check::Array<double>;
 
 struct OpCase {
   std::string name;

@@ -6,6 +6,7 @@
 
 #include "check.hpp"
 #include "hesscore/hesscore.hpp"
+#include "test_device.hpp"
 
 using namespace hesscore;
 
@@ -22,7 +23,7 @@ inline Numbers random_numbers(std::int64_t n, unsigned seed) {
 }
 
 inline Vector vector_of(const Numbers& values, DType dtype = DType::f64) {
-  Vector v(device("cpu"), dtype, static_cast<std::int64_t>(values.size()));
+  Vector v(check::device(), dtype, static_cast<std::int64_t>(values.size()));
   v.from_host(values);
   return v;
 }
@@ -30,7 +31,7 @@ inline Vector vector_of(const Numbers& values, DType dtype = DType::f64) {
 // A regression problem with its data: 3 -> 5 -> 2, tanh, mean squared error.
 struct Problem {
   explicit Problem(DType dtype_ = DType::f64, double dropout = 0, std::int64_t samples = 12)
-      : f(make(dropout), device("cpu"), dtype_),
+      : f(make(dropout), check::device(), dtype_),
         rows(samples),
         dtype(dtype_),
         x(vector_of(random_numbers(samples * 3, 1), dtype)),
@@ -67,7 +68,7 @@ struct Problem {
 // Least squares without bias: z = x w.
 struct LeastSquares {
   LeastSquares(Numbers x_, Numbers y_, std::int64_t columns_, Reduction reduction = Reduction::mean)
-      : f(make(columns_, reduction), device("cpu"), DType::f64),
+      : f(make(columns_, reduction), check::device(), DType::f64),
         rows(static_cast<std::int64_t>(y_.size())),
         columns(columns_),
         x(vector_of(x_)),

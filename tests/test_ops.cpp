@@ -38,6 +38,7 @@ class Guarded {
                     std::move(shape));
   }
   Values read() const {
+    check::device().synchronize();
     for (std::size_t i = 0; i < kWords; ++i) {
       CHECK(data_[i] == T(kGuard) && data_[data_.size() - 1 - i] == T(kGuard));
     }
@@ -47,7 +48,7 @@ class Guarded {
  private:
   static constexpr std::size_t kWords = 16;
   static constexpr double kGuard = -12345.0;
-  std::vector<T> data_;
+  check::Array<T> data_;
 };
 
 // One row at one point in one dtype: plain vectors in, plain vectors out.
@@ -65,38 +66,38 @@ class Problem {
     z_shape_.insert(z_shape_.begin(), kBatch);
   }
 
-  std::vector<T> draw(std::int64_t n, double scale) {
+  check::Array<T> draw(std::int64_t n, double scale) {
     std::normal_distribution<double> normal(0, scale);
-    std::vector<T> v;
+    check::Array<T> v;
     for (std::int64_t i = 0; i < n; ++i) v.push_back(static_cast<T>(normal(random_)));
     return v;
   }
   std::int64_t params() const { return f_.num_params(); }
   std::int64_t outputs() const { return outputs_; }
-  const std::vector<T>& w() const { return w_; }
-  const std::vector<T>& x() const { return x_; }
+  const check::Array<T>& w() const { return w_; }
+  const check::Array<T>& x() const { return x_; }
 
-  Values predict(const std::vector<T>& w) {
+  Values predict(const check::Array<T>& w) {
     Guarded<T> out(outputs_);
     f_.predict(flat(w), view(x_, x_shape_), out.target(z_shape_));
     return out.read();
   }
-  Values jvp(const std::vector<T>& v) {
+  Values jvp(const check::Array<T>& v) {
     Guarded<T> out(outputs_);
     f_.jvp(flat(w_), view(x_, x_shape_), flat(v), out.target(z_shape_));
     return out.read();
   }
-  Values vjp(const std::vector<T>& u) {
+  Values vjp(const check::Array<T>& u) {
     Guarded<T> out(params());
     f_.vjp(flat(w_), view(x_, x_shape_), view(u, z_shape_), out.target({params()}));
     return out.read();
   }
-  Values gradient(const std::vector<T>& w) {
+  Values gradient(const check::Array<T>& w) {
     Guarded<T> out(params());
     loss_ = f_.evaluate(flat(w), batch(), {.grad = out.target({params()})});
     return out.read();
   }
-  Values product(hc::Product kind, const std::vector<T>& v) {
+  Values product(hc::Product kind, const check::Array<T>& v) {
     Guarded<T> out(params());
     f_.product(kind, flat(w_), batch(), flat(v), out.target({params()}));
     return out.read();
@@ -109,7 +110,7 @@ class Problem {
   Values dense_diagonal(hc::Product kind) {
     Values d;
     for (std::int64_t i = 0; i < params(); ++i) {
-      std::vector<T> e(static_cast<std::size_t>(params()), T(0));
+      check::Array<T> e(static_cast<std::size_t>(params()), T(0));
       e[static_cast<std::size_t>(i)] = 1;
       d.push_back(product(kind, e)[static_cast<std::size_t>(i)]);
     }
@@ -121,26 +122,24 @@ class Problem {
   static hc::Objective build(const OpCase& row) {
     hc::GraphBuilder b;
     const int z = row.build(b, b.input(row.input));
-    return hc::Objective(b.finish(z, hc::MSELoss{}));
+    return hc::Objective(b.finish(z, hc::MSELoss{}), check::device());
   }
-  static hc::View view(const std::vector<T>& v, hc::Shape shape) {
+  static hc::View view(const check::Array<T>& v, hc::Shape shape) {
     return hc::View(v.data(), sizeof(T) == 4 ? hc::DType::f32 : hc::DType::f64, std::move(shape));
   }
-  hc::View flat(const std::vector<T>& v) const { return view(v, {params()}); }
+  hc::View flat(const check::Array<T>& v) const { return view(v, {params()}); }
   hc::Batch batch() const { return {view(x_, x_shape_), view(y_, z_shape_)}; }
 
   hc::Objective f_;
   std::mt19937 random_;
-  std::vector<T> w_, x_, y_;
+  check::Array<T> w_, x_, y_;
   std::int64_t outputs_ = 0;
   hc::Shape x_shape_, z_shape_;
   double loss_ = 0;
 };
 
-Values doubles(const std::vector<double>& v) { return v; }
-
-std::vector<double> moved(const std::vector<double>& w, const std::vector<double>& v, double h) {
-  std::vector<double> m = w;
+Values moved(const Values& w, const Values& v, double h) {
+  Values m = w;
   for (std::size_t i = 0; i < m.size(); ++i) m[i] += h * v[i];
   return m;
 }
@@ -189,7 +188,7 @@ TEST("jvp equals symmetric differences") {
 TEST("vjp is the transpose of jvp") {
   each_row([](const OpCase&, Problem<double>& p) {
     const auto v = p.draw(p.params(), 1), u = p.draw(p.outputs(), 1);
-    CHECK_CLOSE(dot(doubles(u), p.jvp(v)), dot(p.vjp(u), doubles(v)), 1e-12);
+    CHECK_CLOSE(dot(u, p.jvp(v)), dot(p.vjp(u), v), 1e-12);
   });
 }
 
