@@ -4,8 +4,8 @@
 #include "cublasLt.h"
 #include "emulator.hpp"
 #include "launches.hpp"
+#include "memory.hpp"
 #include "stream.hpp"
-#include "threads.hpp"
 
 struct cublasLtContext {};
 
@@ -219,7 +219,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
   if (!matmul.valid()) return CUBLAS_STATUS_INVALID_VALUE;
   const cudaError_t error = emulator::issue(stream, [=] {
     emulator::record_launch("cublasLtMatmul", 1, 1, 0);
-    emulator::poison(workspace, workspace_bytes);
+    emulator::poison_ends(workspace, workspace_bytes);
     matmul.run();
   });
   return error ? CUBLAS_STATUS_EXECUTION_FAILED : CUBLAS_STATUS_SUCCESS;

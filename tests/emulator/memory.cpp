@@ -53,6 +53,13 @@ Region* make_device_memory() {
 
 void poison(void* p, std::size_t bytes) { std::memset(p, 0xff, bytes); }
 
+void poison_ends(void* p, std::size_t bytes) {
+  constexpr std::size_t kFront = 512 * 1024, kBack = 64 * 1024;
+  if (bytes <= kFront + kBack) return poison(p, bytes);
+  poison(p, kFront);
+  poison(static_cast<char*>(p) + bytes - kBack, kBack);
+}
+
 Region::Region(const char* what, std::size_t capacity, bool hidden)
     : what_(what), capacity_(capacity), hidden_(hidden) {
   const int protection = hidden ? PROT_NONE : PROT_READ | PROT_WRITE;
@@ -91,7 +98,7 @@ void* Region::allocate(std::size_t bytes) {
   }
   allow(at - kGuard, static_cast<std::size_t>(end - at) + kGuard);
   std::memset(at - kGuard, kMark, kGuard);
-  poison(at, bytes);
+  poison_ends(at, bytes);
   std::memset(at + bytes, kMark, static_cast<std::size_t>(end - at) - bytes);
   forbid(at - kGuard, kGuard);
   forbid(at + bytes, static_cast<std::size_t>(end - at) - bytes);
@@ -106,7 +113,7 @@ bool Region::release(void* p) {
   if (found == blocks_.end()) return false;
   open();
   check_guards(*found);
-  poison(p, found->second);
+  poison_ends(p, found->second);
   forbid(p, found->second);
   close();
   used_ -= found->second;

@@ -42,6 +42,10 @@ class Region {
 Region& device_memory();
 Region& pinned_memory();
 
+// Poisons a block, but leaves the middle of a large one: opening and closing memory takes time for
+// every page that was ever touched.
+void poison_ends(void* p, std::size_t bytes);
+
 class Opened {  // device memory, for its lifetime
  public:
   Opened() { device_memory().open(); }
