@@ -7,7 +7,8 @@
 
 namespace {
 
-constexpr std::int64_t kRows = 107, kBatch = 3;  // 35 batches of 3, and one of 2
+constexpr std::int64_t kRows = 142, kBatch = 4;  // 35 batches of 4, and one of 2
+constexpr std::int64_t kWidth = 16;
 
 template <class F>
 void on_devices(F body) {
@@ -35,24 +36,24 @@ Vector on_host(const Numbers& values, DType dtype) {
 
 Graph net(double dropout) {
   GraphBuilder b;
-  int h = b.tanh(b.linear(b.input({3}), 5));
+  int h = b.tanh(b.linear(b.input({kWidth}), 5));
   if (dropout > 0) h = b.dropout(h, dropout);
   return b.finish(b.linear(h, 4), CrossEntropyLoss{});
 }
 
 Graph linear_net() {
   GraphBuilder b;
-  return b.finish(b.linear(b.input({3}), 4), CrossEntropyLoss{});
+  return b.finish(b.linear(b.input({kWidth}), 4), CrossEntropyLoss{});
 }
 
-// Three numbers into one of four classes, weighted samples.
+// Sixteen numbers into one of four classes, weighted samples.
 struct Classification {
   explicit Classification(Device& device, DType dtype_ = DType::f32, Graph graph = net(0.2),
                           std::int64_t samples = kRows)
       : f(std::move(graph), device, dtype_),
         rows(samples),
         dtype(dtype_),
-        host_x(on_host(random_numbers(rows * 3, 1), dtype)),
+        host_x(on_host(random_numbers(rows * kWidth, 1), dtype)),
         host_s(on_host(Numbers(static_cast<std::size_t>(rows), 0.5), dtype)),
         x(moved(host_x)),
         s(moved(host_s)),
@@ -70,13 +71,13 @@ struct Classification {
     const auto at = [&](const Vector& v, std::int64_t width) {
       return v.as<std::byte>() + static_cast<std::size_t>(first * width) * size_of(dtype);
     };
-    return {View(at(x, 3), dtype, {n, 3}),
+    return {View(at(x, kWidth), dtype, {n, kWidth}),
             View(static_cast<std::int64_t*>(y.data()) + first, DType::i64, {n}),
             View(at(s, 1), dtype, {n})};
   }
   Batch data() const { return batch(0, rows); }
   Batch host_data() const {
-    return {View(host_x.data(), dtype, {rows, 3}), View(labels.data(), DType::i64, {rows}),
+    return {View(host_x.data(), dtype, {rows, kWidth}), View(labels.data(), DType::i64, {rows}),
             View(host_s.data(), dtype, {rows})};
   }
   Vector start() const { return f.init(3); }
@@ -208,7 +209,7 @@ TEST("a step that fails among many is told, and w is that of the steps before it
                                  Method(AdaHesScale{.lr = 0.01})}) {
       Classification p(device, DType::f32);
       Numbers poisoned = p.host_x.to_host();
-      poisoned[4 * kBatch * 3 + 2] = kInf;  // of the fifth batch
+      poisoned[4 * kBatch * kWidth + 2] = kInf;  // of the fifth batch
       p.x.from_host(poisoned);
       Optimizer opt(p.f, method), careful(p.f, method);
       const Vector w = p.start(), v = p.start();
@@ -236,7 +237,7 @@ TEST("large but finite numbers are taken with care, and change nothing else") {
   on_devices([](Device& device) {
     Classification p(device, DType::f32, linear_net());
     Numbers large = p.host_x.to_host();
-    large[7 * kBatch * 3] = 1e25;
+    large[7 * kBatch * kWidth] = 1e25;
     p.x.from_host(large);
     Optimizer a(p.f, Sgd{.lr = 1e-30, .momentum = 0.9}), b(p.f, Sgd{.lr = 1e-30, .momentum = 0.9});
     const Vector w = p.start(), v = p.start();
@@ -309,7 +310,7 @@ TEST("a saved state goes on bit for bit, and labels out of range are told") {
 
 TEST("gauss_newton runs over device data as it steps") {
   on_devices([](Device& device) {
-    const Classification p(device, DType::f64, net(0), 9);
+    const Classification p(device, DType::f64, net(0), 12);
     Optimizer a(p.f, GaussNewton{.cg_iterations = 4}), b(p.f, GaussNewton{.cg_iterations = 4});
     const Vector w = p.start(), v = p.start();
     CHECK(a.run(w, p.data(), in_order(0), 0, 0, 99) == 3);

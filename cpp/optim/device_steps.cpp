@@ -52,7 +52,7 @@ std::vector<double> DeviceSteps::run(TrainingStep& step,
   const std::int64_t last = launch(step, steps);
   try {
     if (meanwhile) meanwhile();
-  } catch (const std::exception&) {  // NOLINT: what fails here fails again where it is needed
+  } catch (const std::exception&) {  // what fails here fails again where it is needed
   }
   std::vector<double> losses = read(steps, last);
   step.pace.took(steps, std::chrono::steady_clock::now() - begin);

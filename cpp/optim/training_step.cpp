@@ -6,6 +6,10 @@
 namespace hesscore {
 namespace {
 
+// A library's choice of a kernel for a product may depend on alignment up to this, and so may the
+// last bits: batches side by side are used if they are all aligned alike.
+constexpr std::int64_t kAlignment = 256;
+
 enum : int { kPortMomentum = 200, kPortSecond, kPortCount };
 
 bool is_sampled(int port) {
@@ -80,6 +84,8 @@ void TrainingStep::bind(const StepRows& rows, const DeviceUpdate& u) {
     const void* from = std::find_if(ports.begin(), ports.end(), same)->second;
     auto* to = static_cast<std::byte*>(const_cast<void*>(address));
     samples_.push_back({port, from, to, row_bytes(port)});
+    const bool aligned = request_.batch * samples_.back().row % kAlignment == 0;
+    if (port >= kPortX && !aligned) room_ = 1;
     bound_.push_back(from);
   }
   bound_.push_back(order_);
