@@ -12,6 +12,7 @@ SUFFIXES = {".hpp", ".cpp", ".cu", ".cuh"}
 PUBLIC = {
     "core": "core",
     "device": "backend",
+    "checks": "backend",
     "vector": "backend",
     "linear_operator": "backend",
     "graph": "graph.hpp",
@@ -56,7 +57,8 @@ def layer_of(path: Path) -> str | None:
 def layer_of_include(name: str, path: Path) -> str | None:
     if name.startswith("hesscore/"):
         return PUBLIC.get(Path(name).stem, "hesscore")
-    return name.split("/")[0] if "/" in name else layer_of(path)
+    within = "/" not in name or (layer_of(path) == "cuda" and (ROOT / "cuda" / name).exists())
+    return layer_of(path) if within else name.split("/")[0]
 
 
 def includes(path: Path) -> list[str]:
