@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import sys
 from ctypes import byref, c_int, c_size_t, c_uint, c_void_p
+from pathlib import Path
 
 TO_DEVICE, TO_HOST, ON_DEVICE = 1, 2, 3
 
@@ -23,8 +26,14 @@ class Emulated:
 class Real:
     """As the functions of tests/emulator/arrays.cpp."""
 
-    def __init__(self, library: str) -> None:
-        self._cuda = ctypes.CDLL(library)
+    def __init__(self) -> None:
+        names = [f"libcudart.so.{version}" for version in (13, 12)]
+        packaged = (p for d in sys.path for n in names for p in Path(d).glob(f"nvidia/*/lib/{n}"))
+        for library in (*names, *packaged):
+            with contextlib.suppress(OSError):
+                self._cuda = ctypes.CDLL(str(library))
+                return
+        raise ImportError("neither CuPy nor a CUDA run-time library for a stand-in")
 
     def _call(self, name: str, *arguments: object) -> None:
         error = getattr(self._cuda, name)(*arguments)
@@ -65,7 +74,7 @@ def _backend() -> Emulated | Real:
     plugin = os.environ["HESSCORE_CUDA_PLUGIN"]
     if os.environ.get("HESSCORE_TEST_CUDA") != "real":
         return Emulated(plugin)
-    return Real(os.environ.get("HESSCORE_TEST_CUDART", "libcudart.so.13"))
+    return Real()
 
 
 gpu = _backend()
