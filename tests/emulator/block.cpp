@@ -46,15 +46,25 @@ struct Thread {
 };
 
 struct Exchange {
-  unsigned mask, missing;
-  Combine combine;
-  Place place;
+  unsigned mask = 0, missing = 0;
+  Combine combine = nullptr;
+  Place place{nullptr, 0};
   void* lanes[kWarp];
   Thread* threads[kWarp];
 };
 
+// The one that waits for this lane, else one that is over and free.
+Exchange& exchange_of(std::deque<Exchange>& warp, unsigned lane) {
+  Exchange* unused = nullptr;
+  for (Exchange& each : warp) {
+    if (each.missing & lane) return each;
+    if (each.missing == 0) unused = &each;
+  }
+  return unused ? *unused : warp.emplace_back();
+}
+
 bool same(const Place& a, const Place& b) {
-  return a.line == b.line && std::strcmp(a.file, b.file) == 0;
+  return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
 }
 
 class Block {
@@ -93,7 +103,7 @@ class Block {
 
   Place barrier_{nullptr, 0};
   int arrived_ = 0, counted_ = 0;
-  std::vector<std::vector<Exchange>> exchanges_;  // of each warp
+  std::vector<std::deque<Exchange>> exchanges_;  // of each warp
 
   Fiber* caller_ = nullptr;
   std::vector<std::unique_ptr<Fiber>> fibers_;
@@ -205,27 +215,24 @@ void Block::exchange(unsigned mask, void* mine, Combine combine, Place place) {
   if (!(mask & bit)) die("lane %d is not in its own mask, %s:%d", lane, place.file, place.line);
   const int lanes = std::min(static_cast<int>(threads_.size()) - warp * kWarp, kWarp);
   if (lanes < kWarp) mask &= (1u << lanes) - 1;
-  auto& pending = exchanges_[static_cast<std::size_t>(warp)];
-  auto found = std::find_if(pending.begin(), pending.end(),
-                            [&](const Exchange& e) { return (e.missing & bit) != 0; });
-  if (found == pending.end()) {
-    pending.push_back({mask, mask, combine, place, {}, {}});
-    found = pending.end() - 1;
+  Exchange& joined = exchange_of(exchanges_[static_cast<std::size_t>(warp)], bit);
+  if (joined.missing == 0) {
+    joined.mask = joined.missing = mask;
+    joined.combine = combine;
+    joined.place = place;
   }
-  if (found->mask != mask || found->combine != combine || !same(found->place, place)) {
+  if (joined.mask != mask || joined.combine != combine || !same(joined.place, place)) {
     die("lane %d of warp %d is at %s:%d with mask %08x; others wait for it at %s:%d with %08x",
-        lane, warp, place.file, place.line, mask, found->place.file, found->place.line,
-        found->mask);
+        lane, warp, place.file, place.line, mask, joined.place.file, joined.place.line,
+        joined.mask);
   }
-  found->lanes[lane] = mine;
-  found->threads[lane] = current_;
-  found->missing &= ~bit;
-  if (found->missing != 0) return wait(place);
-  const Exchange done = *found;
-  pending.erase(found);
-  done.combine(done.lanes, mask);
-  for (Thread* const thread : done.threads) {
-    if (thread != nullptr && thread != current_) ready_.push_back(thread);
+  joined.lanes[lane] = mine;
+  joined.threads[lane] = current_;
+  joined.missing &= ~bit;
+  if (joined.missing != 0) return wait(place);
+  combine(joined.lanes, mask);
+  for (int i = 0; i < kWarp; ++i) {
+    if (mask >> i & 1 && joined.threads[i] != current_) ready_.push_back(joined.threads[i]);
   }
 }
 
