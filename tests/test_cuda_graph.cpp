@@ -80,8 +80,10 @@ struct Chain {
   void operator()() const {
     const std::int64_t n = x.size();
     call<hc::kernels::Multiply>({.a = x.in(), .b = y.in(), .y = t.out(), .n = n});
-    call<hc::kernels::MapForward>(
-        {.x = t.in(), .y = t.out(), .n = n, .act = {.id = static_cast<std::int32_t>(hc::math::Act::tanh)}});
+    call<hc::kernels::MapForward>({.x = t.in(),
+                                   .y = t.out(),
+                                   .n = n,
+                                   .act = {.id = static_cast<std::int32_t>(hc::math::Act::tanh)}});
     cuda().copy(z.data(), t.data(), static_cast<std::size_t>(n) * sizeof(float));
     call<hc::kernels::Axpby>({.x = x.in(), .y = z.out(), .n = n, .a = 2, .b = 1});
   }
