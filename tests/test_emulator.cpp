@@ -5,50 +5,19 @@
 
 #include <cmath>
 #include <cstring>
-#include <numeric>
 
 #include "check.hpp"
-#include "emulator/launches.hpp"
+#include "emulator/remote.hpp"
 #include "group.cuh"
 #include "ptx.cuh"
 
 using namespace hesscore::cuda;
+using emulated::contains;
+using emulated::context;
+using emulated::ramp;
+using emulated::Remote;
 
 namespace {
-
-Context context(cudaStream_t stream = nullptr) {
-  Context ctx;
-  ctx.stream = stream;
-  return ctx;
-}
-
-// An array on the device.
-template <class T>
-class Remote {
- public:
-  explicit Remote(std::vector<T> values) : n_(values.size()) {
-    cudaMalloc(&data_, n_ * sizeof(T));
-    cudaMemcpy(data_, values.data(), n_ * sizeof(T), cudaMemcpyHostToDevice);
-  }
-  ~Remote() { cudaFree(data_); }
-  Remote(const Remote&) = delete;
-  T* data() const { return data_; }
-  std::vector<T> get() const {
-    std::vector<T> values(n_);
-    cudaMemcpy(values.data(), data_, n_ * sizeof(T), cudaMemcpyDeviceToHost);
-    return values;
-  }
-
- private:
-  std::size_t n_;
-  T* data_ = nullptr;
-};
-
-std::vector<float> ramp(std::size_t n) {
-  std::vector<float> values(n);
-  std::iota(values.begin(), values.end(), 1.0f);
-  return values;
-}
 
 // What a child process that does `work` writes to its standard error before it dies; "" if it
 // lives.
@@ -74,10 +43,6 @@ std::string last_words(F work) {
   waitpid(child, &status, 0);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return "";
   return "died: " + words;
-}
-
-bool contains(const std::string& text, const char* part) {
-  return text.find(part) != std::string::npos;
 }
 
 // ---- kernels that are right ---------------------------------------------------------------------
@@ -132,10 +97,6 @@ __global__ void copy_kernel(const float* x, float* early, float* late, int insid
 }
 
 __global__ void add_kernel(float* x, float value) { x[threadIdx.x] += value; }
-
-__global__ void count_down_kernel(int* left, cudaGraphConditionalHandle loop) {
-  cudaGraphSetConditional(loop, --*left > 0);
-}
 
 // ---- kernels that are wrong ---------------------------------------------------------------------
 
@@ -237,113 +198,6 @@ TEST("asynchronous copies arrive when they are waited for") {
     CHECK(std::isnan(before[i]));
     CHECK(after[i] == (i < 50 ? static_cast<float>(i + 1) : 0));
   }
-}
-
-TEST("work waits until somebody asks for it, in the order of its streams") {
-  cudaStream_t a, b;
-  cudaEvent_t event;
-  cudaStreamCreateWithFlags(&a, cudaStreamNonBlocking);
-  cudaStreamCreateWithFlags(&b, cudaStreamNonBlocking);
-  cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
-  float* host = nullptr;
-  cudaHostAlloc(&host, 2 * sizeof(float), cudaHostAllocDefault);
-  Remote<float> x(ramp(2));
-  host[0] = -1;
-  launch(context(a), &add_kernel, 1, 2, 0, x.data(), 10.0f);
-  cudaEventRecord(event, a);
-  cudaMemcpyAsync(host, x.data(), 8, cudaMemcpyDeviceToHost, b);  // nobody ordered it behind
-  cudaStreamSynchronize(b);
-  CHECK(host[0] == 1 && host[1] == 2);
-  cudaStreamWaitEvent(b, event);
-  cudaMemcpyAsync(host, x.data(), 8, cudaMemcpyDeviceToHost, b);
-  CHECK(host[0] == 1);
-  cudaStreamSynchronize(b);
-  CHECK(host[0] == 11 && host[1] == 12);
-  CHECK(cudaStreamQuery(a) == cudaSuccess);
-  cudaFreeHost(host);
-  cudaEventDestroy(event);
-  cudaStreamDestroy(a);
-  cudaStreamDestroy(b);
-}
-
-TEST("graphs run what was captured, loops as long as the device wants") {
-  cudaStream_t stream, side;
-  cudaEvent_t event;
-  cudaStreamCreate(&stream);
-  cudaStreamCreate(&side);
-  cudaEventCreate(&event);
-  Remote<float> x(ramp(4)), y(ramp(4));
-  cudaGraph_t graph;
-  CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess);
-  launch(context(stream), &add_kernel, 1, 4, 0, x.data(), 1.0f);
-  cudaEventRecord(event, stream);
-  cudaStreamWaitEvent(side, event);
-  launch(context(side), &add_kernel, 1, 4, 0, y.data(), 2.0f);
-  cudaEventRecord(event, side);
-  cudaStreamWaitEvent(stream, event);
-  CHECK(cudaStreamEndCapture(stream, &graph) == cudaSuccess);
-  CHECK(x.get()[0] == 1);
-  cudaGraphExec_t exec;
-  cudaGraphInstantiate(&exec, graph);
-  cudaGraphDestroy(graph);
-  hesscore_emulator_reset();
-  for (int i = 0; i < 3; ++i) cudaGraphLaunch(exec, stream);
-  CHECK(hesscore_emulator_launches() == 6);
-  CHECK(contains(hesscore_emulator_name(0), "add_kernel"));
-  CHECK(x.get()[0] == 4 && y.get()[0] == 7);
-  cudaGraphExecDestroy(exec);
-
-  Remote<int> left({5});
-  cudaGraphConditionalHandle loop;
-  cudaGraphNode_t node;
-  cudaGraphCreate(&graph, 0);
-  cudaGraphConditionalHandleCreate(&loop, graph, 1, cudaGraphCondAssignDefault);
-  cudaGraphNodeParams params{};
-  params.type = cudaGraphNodeTypeConditional;
-  params.conditional.handle = loop;
-  params.conditional.type = cudaGraphCondTypeWhile;
-  params.conditional.size = 1;
-  CHECK(cudaGraphAddNode(&node, graph, nullptr, nullptr, 0, &params) == cudaSuccess);
-  cudaGraph_t body = params.conditional.phGraph_out[0];
-  cudaStreamBeginCaptureToGraph(stream, body, nullptr, nullptr, 0,
-                                cudaStreamCaptureModeThreadLocal);
-  launch(context(stream), &add_kernel, 1, 4, 0, x.data(), 1.0f);
-  launch(context(stream), &count_down_kernel, 1, 1, 0, left.data(), loop);
-  CHECK(cudaStreamEndCapture(stream, &body) == cudaSuccess);
-  cudaGraphInstantiate(&exec, graph);
-  cudaGraphLaunch(exec, stream);
-  cudaGraphLaunch(exec, stream);  // once more: the loop runs at least once
-  CHECK(x.get()[0] == 10 && left.get()[0] == -1);
-  cudaGraphExecDestroy(exec);
-  cudaGraphDestroy(graph);
-  cudaEventDestroy(event);
-  cudaStreamDestroy(stream);
-  cudaStreamDestroy(side);
-}
-
-TEST("what may not be captured spoils the capture") {
-  cudaStream_t stream;
-  cudaStreamCreate(&stream);
-  cudaGraph_t graph;
-  void* p = nullptr;
-  const auto spoilt_by = [&](cudaError_t expected, auto call) {
-    cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
-    const cudaError_t error = call();
-    return error == expected &&
-           cudaStreamEndCapture(stream, &graph) == cudaErrorStreamCaptureInvalidated;
-  };
-  CHECK(spoilt_by(cudaErrorStreamCaptureUnsupported, [&] { return cudaMalloc(&p, 8); }));
-  CHECK(
-      spoilt_by(cudaErrorStreamCaptureUnsupported, [&] { return cudaStreamSynchronize(stream); }));
-  CHECK(
-      spoilt_by(cudaErrorStreamCaptureUnsupported, [&] { return cudaMallocAsync(&p, 8, stream); }));
-  float host = 0;
-  Remote<float> x({1});
-  CHECK(spoilt_by(cudaErrorStreamCaptureImplicit, [&] {
-    return cudaMemcpy(&host, x.data(), sizeof host, cudaMemcpyDeviceToHost);
-  }));
-  cudaGetLastError();
-  cudaStreamDestroy(stream);
 }
 
 TEST("launches that no device takes are errors") {
