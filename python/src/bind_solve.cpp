@@ -93,6 +93,19 @@ NewArray starting_point(nb::handle x0, const Array& b) {
   return x;
 }
 
+void read_right_side(const PyOperator& a, const PyOperator* preconditioner, nb::handle given,
+                     Array& b) {
+  b.read(given, a.like("A"));
+  if (b.view().shape != Shape{a.engine->size()}) {
+    throw ShapeError("b", to_string({a.engine->size()}) + " like A", to_string(b.view().shape));
+  }
+  const int index = preconditioner ? index_of(preconditioner->engine->device()) : b.place().index;
+  if (index != b.place().index) {
+    throw DeviceError("M", "an operator or a diagonal " + place_text(b.place().index) + " like b",
+                      "one " + place_text(index));
+  }
+}
+
 // A device that iterates by itself hears of Ctrl-C when it stops.
 constexpr std::int64_t kIterationsAlone = 1000;
 
@@ -100,10 +113,7 @@ nb::tuple solve_cg(const PyOperator& a, nb::handle b_in, nb::handle x0, double r
                    std::int64_t maxiter, const PyOperator* preconditioner, nb::object callback,
                    bool martens) {
   Array b("b");
-  b.read(b_in, a.like("A"));
-  if (b.view().shape != Shape{a.engine->size()}) {
-    throw ShapeError("b", to_string({a.engine->size()}) + " like A", to_string(b.view().shape));
-  }
+  read_right_side(a, preconditioner, b_in, b);
   const NewArray x = starting_point(x0, b);
   CgOptions options{.rtol = rtol,
                     .atol = atol,

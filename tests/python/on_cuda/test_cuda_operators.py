@@ -62,6 +62,8 @@ def test_host_vectors_are_refused():
         B @ v
     with pytest.raises(hc.DeviceError, match="b: expected an array on cuda:0 like A"):
         hc.cg(B, v)
+    with pytest.raises(hc.DeviceError, match=r"M: expected .* on cuda:0 like b, got one in host"):
+        hc.cg(B, to_device(v), M=np.ones(len(v)))
     with pytest.raises(hc.DTypeError, match="v: expected float64 like the operator"):
         B @ cupy.asarray(v.astype("float32"))
 
