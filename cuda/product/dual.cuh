@@ -1,6 +1,8 @@
 // Dual products and grouped squares: the two that have two sets of accumulators.
 #pragma once
 
+#include <type_traits>
+
 #include "product/kernel.cuh"
 
 namespace hesscore::cuda {
@@ -9,6 +11,8 @@ template <class Policy, bool trans_a, class T>
 void run_dual_order(const Context& ctx, const Problem<T>& p) {
   if constexpr (sizeof(T) == 8) {
     run_best<Policy, Form::dual, trans_a, false, kMediumF64, kSmallF64>(ctx, p);
+  } else if constexpr (std::is_same_v<Policy, Tf32x3>) {  // large tiles would spill
+    run_best<Policy, Form::dual, trans_a, false, kMedium, kSmall>(ctx, p);
   } else {
     run_best<Policy, Form::dual, trans_a, false, kLarge, kMedium, kSmall>(ctx, p);
   }

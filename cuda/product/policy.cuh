@@ -13,6 +13,7 @@ namespace hesscore::cuda {
 struct Tf32 : MmaLanes {
   using Number = float;
   static constexpr Rate kRate{512, 9, 1};
+  static constexpr int kBlocks = 3;  // of a multiprocessor
   struct Left {
     std::uint32_t x[kLeft];
   };
@@ -33,10 +34,13 @@ struct Tf32 : MmaLanes {
   }
 };
 
-// x = big + small to 22 bits; the product of the small parts is below float's rounding.
+// x = big + small to 22 bits; the product of the small parts is below float's rounding. Tensor
+// cores cut off what they add to, which over many terms of one sign would be a bias: a slice is all
+// that they add up (Ootomo and Yokota 2022).
 struct Tf32x3 : MmaLanes {
   using Number = float;
   static constexpr Rate kRate{170, 18, 1};
+  static constexpr int kBlocks = 2;
   struct Left {
     std::uint32_t big[kLeft], small[kLeft];
   };
@@ -63,15 +67,21 @@ struct Tf32x3 : MmaLanes {
     split(x, r.big, r.small);
     return r;
   }
-  template <int kJ>  // neighbours do not wait for each other
+  template <int kJ>
   static __device__ __forceinline__ void multiply(float (&d)[kJ][4], const Left& a,
                                                   const Right (&b)[kJ]) {
+    float slice[kJ][4] = {};
 #pragma unroll
-    for (int j = 0; j < kJ; ++j) mma_tf32(d[j], a.small, b[j].big);
+    for (int j = 0; j < kJ; ++j) mma_tf32(slice[j], a.small, b[j].big);
 #pragma unroll
-    for (int j = 0; j < kJ; ++j) mma_tf32(d[j], a.big, b[j].small);
+    for (int j = 0; j < kJ; ++j) mma_tf32(slice[j], a.big, b[j].small);
 #pragma unroll
-    for (int j = 0; j < kJ; ++j) mma_tf32(d[j], a.big, b[j].big);
+    for (int j = 0; j < kJ; ++j) mma_tf32(slice[j], a.big, b[j].big);
+#pragma unroll
+    for (int j = 0; j < kJ; ++j) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) d[j][e] += slice[j][e];
+    }
   }
 };
 
@@ -79,6 +89,7 @@ template <class T>
 struct Simt : SimtLanes {
   using Number = T;
   static constexpr Rate kRate{48, 12, sizeof(T) / 4};
+  static constexpr int kBlocks = 3;
   struct Left {
     T x[kLeft];
   };

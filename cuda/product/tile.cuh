@@ -33,9 +33,9 @@ struct Traits {
   static constexpr std::size_t kSharedBytes =
       sizeof(T) * (kPipeline > kResults ? kPipeline : kResults);
   static constexpr int kPartial = partial_size(tile, kOutputs);
-  // By registers: up to 255 of a thread where there are two large sets of accumulators.
+  // By registers: three blocks of 128 threads leave 168 to each, two leave 255.
   static constexpr bool kLargeSets = kSets == 2 && kI * kJ * sizeof(T) >= 32;
-  static constexpr int kBlocks = 65536 / kThreads / (kLargeSets ? 255 : 168);
+  static constexpr int kBlocks = kLargeSets ? 2 : Policy::kBlocks;
   struct Accumulators {
     T at[kSets][kI][kJ][4];
   };
@@ -94,39 +94,36 @@ __device__ __forceinline__ typename Tr::Policy::Left load_left(const T* a, int i
 }
 
 template <class Tr, class T>
-__device__ __forceinline__ void load_right(const T* b, int j, int k, T (&x)[Tr::Policy::kRight]) {
+__device__ __forceinline__ typename Tr::Policy::Right load_right(const T* b, int j, int k,
+                                                                 bool square) {
   using Policy = typename Tr::Policy;
+  T x[Policy::kRight];
 #pragma unroll
   for (int e = 0; e < Policy::kRight; ++e) {
     x[e] = b[Tr::B::at(j + Policy::right_at(0, e).i, k + Policy::right_at(0, e).k)];
   }
+  if (square) square_all(x);
+  return Policy::right(x);
 }
 
-// One slice of k; a and b point to the lane's first elements.
+// One slice of k; a and b point to the lane's first elements. c2's squares of b are made when they
+// are needed: both fragments would not fit in the registers.
 template <class Tr, class T>
 __device__ __forceinline__ void multiply_slice(const Problem<T>& p, const T* a, const T* b, int k,
                                                typename Tr::Accumulators& acc) {
   using Policy = typename Tr::Policy;
-  constexpr bool kDual = Tr::form == Form::dual;
-  typename Policy::Right right[Tr::kJ], squared[kDual ? Tr::kJ : 1];
+  constexpr bool kMaySquare = Tr::form == Form::single;
 #pragma unroll
-  for (int j = 0; j < Tr::kJ; ++j) {
-    T x[Policy::kRight];
-    load_right<Tr>(b, 8 * j, k, x);
-    if (Tr::form == Form::single && p.square_b) square_all(x);
-    right[j] = Policy::right(x);
-    if constexpr (kDual) {
-      square_all(x);
-      squared[j] = Policy::right(x);
+  for (int part = 0; part < Tr::kOutputs; ++part) {
+    typename Policy::Right right[Tr::kJ];
+#pragma unroll
+    for (int j = 0; j < Tr::kJ; ++j) {
+      right[j] = load_right<Tr>(b, 8 * j, k, part == 1 || (kMaySquare && p.square_b));
     }
-  }
 #pragma unroll
-  for (int i = 0; i < Tr::kI; ++i) {
-    const auto left = load_left<Tr>(a, 16 * i, k, Tr::form == Form::single && p.square_a);
-    Policy::multiply(acc.at[0][i], left, right);
-    if constexpr (kDual) {
-      const auto left2 = load_left<Tr>(a + Tr::A::kSize, 16 * i, k, false);
-      Policy::multiply(acc.at[1][i], left2, squared);
+    for (int i = 0; i < Tr::kI; ++i) {
+      const auto left = load_left<Tr>(a + part * Tr::A::kSize, 16 * i, k, kMaySquare && p.square_a);
+      Policy::multiply(acc.at[part][i], left, right);
     }
   }
 }
@@ -152,13 +149,10 @@ __device__ __forceinline__ void multiply_chunk(const Problem<T>& p, const WarpPl
   const Place left = Policy::left_at(warp.lane, 0), right = Policy::right_at(warp.lane, 0);
   const T* a = stage + Tr::A::at(warp.row + left.i, left.k);
   const T* b = stage + Tr::kOutputs * Tr::A::kSize + Tr::B::at(warp.column + right.i, right.k);
-  if constexpr (Tr::form == Form::grouped) {
-#pragma unroll 1
-    for (int k = 0; k < steps; k += Policy::kSlice) multiply_slice<Tr>(p, a, b, k, acc);
-  } else {
-#pragma unroll 4
-    for (int k = 0; k < Tr::tile.k; k += Policy::kSlice) multiply_slice<Tr>(p, a, b, k, acc);
-  }
+  const int end = Tr::form == Form::grouped ? steps : Tr::tile.k;
+  [[maybe_unused]] constexpr int kUnroll = Tr::form == Form::grouped || Tr::kLargeSets ? 1 : 4;
+#pragma unroll kUnroll
+  for (int k = 0; k < end; k += Policy::kSlice) multiply_slice<Tr>(p, a, b, k, acc);
 }
 
 }  // namespace hesscore::cuda
