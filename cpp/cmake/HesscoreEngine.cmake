@@ -5,7 +5,8 @@ file(GLOB _base CONFIGURE_DEPENDS
 file(GLOB _isa CONFIGURE_DEPENDS cpp/cpu/isa/*.cpp)
 
 # A plugin that was built against other headers is turned away by this number.
-set(_seam
+file(GLOB _keys RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS cpp/backend/keys/*.hpp)
+set(_seam ${_keys}
   cpp/include/hesscore/core.hpp cpp/include/hesscore/device.hpp cpp/backend/plugin.hpp
   cpp/backend/kernel_table.hpp cpp/backend/kernels.hpp cpp/math/activations.hpp cpp/math/loss_spec.hpp
   cpp/math/update_spec.hpp cpp/math/cg_state.hpp)
