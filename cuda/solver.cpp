@@ -38,7 +38,8 @@ class Solver {
   // The one of the context's device, at work on its stream.
   static Solver& of(const Context& ctx) {
     static std::mutex mutex;
-    static std::map<int, Solver> solvers;
+    // Never freed: at exit the CUDA runtime may be gone before us.
+    static auto& solvers = *new std::map<int, Solver>;
     const std::lock_guard lock(mutex);
     Solver& solver = solvers[ctx.device];
     check_solver(solver_library().cusolverDnSetStream(solver.handle, ctx.stream),

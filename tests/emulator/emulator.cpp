@@ -14,6 +14,7 @@
 #include "memory.hpp"
 #include "module.hpp"
 #include "report.hpp"
+#include "sanitizers.hpp"
 #include "stream.hpp"
 
 namespace emulator {
@@ -29,9 +30,11 @@ bool possible(dim3 grid, dim3 block, std::size_t shared_bytes) {
          std::size_t{block.x} * block.y * block.z <= 1024 && shared_bytes <= kMaxSharedBytes;
 }
 
-// An address of the host's own memory, and no number that looks like one?
+// An address of the host's own memory, and no number that looks like one? AddressSanitizer maps
+// all low addresses for itself.
 bool pageable(std::uintptr_t word) {
-  constexpr std::uintptr_t kLowest = std::uintptr_t{1} << 32, kHighest = std::uintptr_t{1} << 47;
+  constexpr std::uintptr_t kLowest = kSanitized ? 0x1000'7fff'8000 : std::uintptr_t{1} << 32;
+  constexpr std::uintptr_t kHighest = std::uintptr_t{1} << 47;
   constexpr std::uintptr_t kPage = 4096;
   void* const p = reinterpret_cast<void*>(word);
   if (word < kLowest || word >= kHighest) return false;

@@ -20,9 +20,11 @@ void check_argument(const void* kernel, const void* argument, std::size_t bytes)
 template <class P>
 void check_argument(const void* kernel, P argument) {
   static_assert(std::is_trivially_copyable_v<P>, "kernels take their arguments as bytes");
-#if __has_builtin(__builtin_clear_padding)  // elsewhere, padding may look like an address
-  __builtin_clear_padding(&argument);
-  check_argument(kernel, &argument, sizeof argument);
+#if __has_builtin(__builtin_clear_padding)       // elsewhere, padding may look like an address
+  if constexpr (alignof(P) >= alignof(void*)) {  // else bytes, whose padding nobody knows
+    __builtin_clear_padding(&argument);
+    check_argument(kernel, &argument, sizeof argument);
+  }
 #endif
 }
 
@@ -30,7 +32,6 @@ template <class... P>
 void launch(cudaStream_t stream, void (*kernel)(P...), dim3 grid, dim3 block,
             std::size_t shared_bytes, std::type_identity_t<P>... args) {
   const void* const address = reinterpret_cast<const void*>(kernel);
-  (__builtin_clear_padding(&args), ...);  // it may hold anything
   (check_argument(address, args), ...);
   launch(stream, address, grid, block, shared_bytes,
          std::function<void()>([=] { kernel(args...); }));
