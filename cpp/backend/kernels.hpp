@@ -4,6 +4,7 @@
 #pragma once
 
 #include "backend/keys/conjugate_gradients.hpp"
+#include "backend/keys/convolutions.hpp"
 #include "backend/keys/factorisations.hpp"
 #include "backend/keys/losses.hpp"
 #include "backend/keys/maps.hpp"

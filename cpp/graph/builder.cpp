@@ -4,7 +4,9 @@
 
 #include "hesscore/graph.hpp"
 #include "math/activations.hpp"
+#include "ops/conv.hpp"
 #include "ops/linear.hpp"
+#include "ops/memory_order.hpp"
 #include "ops/structural.hpp"
 
 namespace hesscore {
@@ -34,14 +36,32 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+int GraphBuilder::in_order(int i, bool channels_last) {
+  const Node& node = graph_.nodes()[static_cast<std::size_t>(i)];
+  if (node.channels_last == channels_last || node.shape.size() < 2) return i;
+  const auto [known, missing] = reordered_.try_emplace(i, static_cast<int>(graph_.nodes_.size()));
+  if (missing) {
+    auto op = std::make_shared<Reorder>(node.shape, channels_last);
+    graph_.nodes_.push_back({std::move(op), {i}, -1, "", node.shape, channels_last});
+  }
+  return known->second;
+}
+
 int GraphBuilder::push(OpPtr op, std::vector<int> inputs, int group) {
-  Node node{std::move(op), std::move(inputs), group, std::to_string(layers_++), {}};
+  bool channels_last = op->order() == MemoryOrder::channels_last;
   std::vector<Shape> shapes;
-  for (const int i : node.inputs) {
+  for (const int i : inputs) {
     check_node(graph_, i);
     shapes.push_back(shape(i));
+    if (op->order() == MemoryOrder::any) {
+      channels_last = channels_last || graph_.nodes()[static_cast<std::size_t>(i)].channels_last;
+    }
   }
-  node.shape = node.op->output_shape(shapes);
+  Shape y = op->output_shape(shapes);
+  for (int& i : inputs) i = in_order(i, channels_last);
+  channels_last = channels_last && y.size() > 1;
+  Node node{std::move(op), std::move(inputs), group, std::to_string(layers_++),
+            std::move(y),  channels_last};
   graph_.nodes_.push_back(std::move(node));
   return static_cast<int>(graph_.nodes_.size()) - 1;
 }
@@ -75,12 +95,25 @@ GraphBuilder::Layer GraphBuilder::make_layer(OpPtr op, std::string name) {
   for (const ParameterShape& p : op->parameters()) {
     const std::int64_t size = element_count(p.shape);
     group.ids.push_back(static_cast<int>(graph_.parameters_.size()));
-    graph_.parameters_.push_back(
-        {group.name + "." + p.name, p.shape, graph_.num_params_, size, p.fan_in, p.fan_out});
+    graph_.parameters_.push_back({group.name + "." + p.name, p.shape, graph_.num_params_, size,
+                                  p.fan_in, p.fan_out, p.start});
     graph_.num_params_ += size;
   }
   graph_.groups_.push_back(std::move(group));
   return {std::move(op), static_cast<int>(graph_.groups_.size()) - 1};
+}
+
+GraphBuilder::Layer GraphBuilder::make_conv(std::size_t dimensions, std::int64_t in,
+                                            std::int64_t out, const ConvOptions& options,
+                                            bool transposed, std::string name) {
+  return make_layer(std::make_shared<Convolution>(dimensions, in, out, options, transposed),
+                    std::move(name));
+}
+
+int GraphBuilder::conv2d(int x, std::int64_t out, const ConvOptions& options, std::string name) {
+  const Shape& in = shape(x);
+  if (in.empty()) throw ShapeError("input of Conv2d", "(C, H, W)", "()");
+  return call(make_conv(2, in[0], out, options, false, std::move(name)), x);
 }
 
 int GraphBuilder::call(const Layer& layer, int x) { return push(layer.op, {x}, layer.group); }
@@ -136,6 +169,7 @@ const Shape& GraphBuilder::shape(int node) const {
 
 Graph GraphBuilder::finish(int output, Loss loss) {
   check_node(graph_, output);
+  output = in_order(output, false);
   graph_.output_ = output;
   graph_.loss_ = std::move(loss);
   std::vector<bool> used(graph_.nodes_.size(), false);

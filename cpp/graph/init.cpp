@@ -1,6 +1,7 @@
 // Initial parameters: one counter-based stream for each named tensor.
 #include "graph/init.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "backend/lapack.hpp"
@@ -102,9 +103,14 @@ std::vector<double> initial_parameters(const Graph& graph, std::uint64_t seed,
   for (std::size_t group = 0; group < graph.groups().size(); ++group) {
     for (const int id : graph.groups()[group].ids) {
       const Parameter& p = graph.parameters()[static_cast<std::size_t>(id)];
+      double* const begin = w.data() + p.offset;
+      const auto stream = static_cast<std::uint64_t>(id);
+      if (p.start == Start::ones) std::fill_n(begin, p.size, 1.0);
+      if (p.start == Start::standard_normal) fill_normal(1, p.size, seed, stream, begin);
+      if (p.start != Start::scheme) continue;
       const bool bias = p.shape.size() < 2;
       if (bias && scheme != "default") continue;
-      fill(graph, group, p, seed, static_cast<std::uint64_t>(id), w.data() + p.offset);
+      fill(graph, group, p, seed, stream, begin);
     }
   }
   return w;

@@ -8,27 +8,48 @@ namespace {
 
 using kernels::Epilogue;
 
-// A map of n numbers that a product has just finished at `c` becomes that product's epilogue.
-bool fuse(Emit& e, const Operand& c, std::int64_t n, const Epilogue& then) {
-  const auto* last = e.last<kernels::Product>();
-  if (!last || !(last->c == c) || last->batch != 1 || last->m * last->n != n) return false;
-  if (last->then.kind != Epilogue::none || then.y.accumulate) return false;
-  kernels::Product::Args args = *last;
+// What the last product has just finished, if it can take a map along.
+struct Finished {
+  Operand c, c2;
+  std::int64_t count;
+};
+
+Finished finished(const kernels::Product::Args& a) {
+  return {a.batch == 1 ? a.c : Out{}, {}, a.m * a.n};
+}
+Finished finished(const kernels::DualProduct::Args& a) { return {a.c1, a.c2, a.m * a.n}; }
+Finished finished(const kernels::Convolve::Args& a) {
+  return {a.batch == 1 ? a.y : Out{}, a.y2, a.g.n * a.g.y_image()};
+}
+Finished finished(const kernels::ConvolveTransposed::Args& a) {
+  return {a.batch == 1 ? a.x : Out{}, a.x2, a.g.n * a.g.x_image()};
+}
+
+// A map of n numbers that a product of this kind has just finished at `c` becomes its epilogue.
+template <class Key>
+bool fuse(Emit& e, const Operand& c, const Operand& c2, std::int64_t n, const Epilogue& then) {
+  const auto* last = e.last<Key>();
+  if (!last || last->then.kind != Epilogue::none) return false;
+  const Finished made = finished(*last);
+  if (!made.c || !(made.c == c && made.c2 == c2) || made.count != n) return false;
+  typename Key::Args args = *last;
   args.then = then;
   e.take_back();
-  e.call<kernels::Product>(args);
+  e.call<Key>(args);
   return true;
 }
 
+bool fuse(Emit& e, const Operand& c, std::int64_t n, const Epilogue& then) {
+  return !then.y.accumulate &&
+         (fuse<kernels::Product>(e, c, {}, n, then) || fuse<kernels::Convolve>(e, c, {}, n, then) ||
+          fuse<kernels::ConvolveTransposed>(e, c, {}, n, then));
+}
+
 bool fuse_dual(Emit& e, const Operand& g, const Operand& h, std::int64_t n, const Epilogue& then) {
-  const auto* last = e.last<kernels::DualProduct>();
-  if (!last || !(last->c1 == g && last->c2 == h) || last->m * last->n != n) return false;
   if (!then.y || then.y.accumulate || then.y2.accumulate) return false;
-  kernels::DualProduct::Args args = *last;
-  args.then = then;
-  e.take_back();
-  e.call<kernels::DualProduct>(args);
-  return true;
+  return fuse<kernels::DualProduct>(e, g, h, n, then) ||
+         fuse<kernels::Convolve>(e, g, h, n, then) ||
+         fuse<kernels::ConvolveTransposed>(e, g, h, n, then);
 }
 
 }  // namespace

@@ -52,7 +52,10 @@ class Emit {
       : kernels_(kernels), dtype_(dtype), size_(static_cast<std::int64_t>(size_of(dtype))) {}
 
   DType dtype() const { return dtype_; }
-  Operand temporary(std::int64_t elements) { return add({Slot::temporary, elements, size_}); }
+  // Elements of the plan's dtype, or of `element_size` bytes.
+  Operand temporary(std::int64_t elements, std::int64_t element_size = 0) {
+    return add({Slot::temporary, elements, element_size ? element_size : size_});
+  }
   Operand constant(std::vector<double> values);
   Operand external(int port, std::int64_t element_size = 0);
 

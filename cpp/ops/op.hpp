@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "hesscore/core.hpp"
+#include "hesscore/graph.hpp"
 #include "ops/emit.hpp"
 
 namespace hesscore {
@@ -16,18 +16,25 @@ struct ParameterShape {
   std::string name;  // "weight"
   Shape shape;
   std::int64_t fan_in = 0, fan_out = 0;
+  Start start = Start::scheme;
 };
+
+// How images lie in memory. Shapes are always (C, d1, ...), as at the API; channels last, (d1, ...,
+// C) is what lies there. `any`: the op works on either and keeps what comes.
+enum class MemoryOrder { any, api, channels_last };
 
 // One node while passes are emitted: what every rule reads. Shapes are per sample.
 struct Site {
   int node = 0;
   std::int64_t batch = 0;
   bool train = false;
+  bool channels_last = false;  // the memory order of x and y, unless the op fixes it
   std::vector<Shape> x_shapes;
   Shape y_shape;
-  std::vector<In> x;  // values
-  std::vector<In> w;  // parameters
-  In clock;           // seed and step of this run
+  std::vector<In> x;           // values
+  std::vector<In> w;           // parameters
+  std::vector<Operand> saved;  // what Op::save set aside
+  In clock;                    // seed and step of this run
 
   std::int64_t x_size(std::size_t i = 0) const { return batch * element_count(x_shapes[i]); }
   std::int64_t y_size() const { return batch * element_count(y_shape); }
@@ -71,6 +78,10 @@ class Op {
   virtual std::vector<ParameterShape> parameters() const { return {}; }
   // Is the output the input itself, perhaps with another shape? Such nodes cost nothing.
   virtual bool is_view(bool /*train*/) const { return false; }
+  virtual MemoryOrder order() const { return MemoryOrder::api; }
+
+  // Temporaries that forward writes for the other passes: arg-max indices, statistics.
+  virtual std::vector<Operand> save(Emit& /*e*/, const Site& /*s*/) const { return {}; }
 
   virtual void forward(Emit& e, const Site& s, Out y) const = 0;
   virtual void jvp(Emit& e, const Site& s, const JvpPorts& p) const = 0;

@@ -3,6 +3,8 @@
 
 #include <sstream>
 
+#include "ops/memory_order.hpp"
+
 namespace hesscore {
 namespace {
 
@@ -69,13 +71,15 @@ Shape Concat::output_shape(const std::vector<Shape>& x) const {
 }
 
 Concat::Geometry Concat::geometry(const Site& s, std::size_t i) const {
-  const auto a = static_cast<std::size_t>(axis_ - 1);
+  const auto axis = static_cast<std::size_t>(axis_ - 1);
+  const Shape y = shape_in_memory(s.y_shape, s.channels_last);
+  const std::size_t a = axis_in_memory(axis, y.size(), s.channels_last);
   Geometry g{s.batch, 1, 1, 0};
-  for (std::size_t d = 0; d < a; ++d) g.outer *= s.y_shape[d];
-  for (std::size_t d = a + 1; d < s.y_shape.size(); ++d) g.row *= s.y_shape[d];
-  for (std::size_t j = 0; j < i; ++j) g.begin += s.x_shapes[j][a] * g.row;
-  g.inner = s.x_shapes[i][a] * g.row;
-  g.row *= s.y_shape[a];
+  for (std::size_t d = 0; d < a; ++d) g.outer *= y[d];
+  for (std::size_t d = a + 1; d < y.size(); ++d) g.row *= y[d];
+  for (std::size_t j = 0; j < i; ++j) g.begin += s.x_shapes[j][axis] * g.row;
+  g.inner = s.x_shapes[i][axis] * g.row;
+  g.row *= y[a];
   return g;
 }
 

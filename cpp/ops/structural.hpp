@@ -29,6 +29,7 @@ class Reshape : public LinearMap {
 class Add : public LinearMap {
  public:
   std::string_view type() const override { return "Add"; }
+  MemoryOrder order() const override { return MemoryOrder::any; }
   Shape output_shape(const std::vector<Shape>& x) const override;
 
  protected:
@@ -42,6 +43,7 @@ class Concat : public LinearMap {
  public:
   explicit Concat(int axis) : axis_(axis) {}
   std::string_view type() const override { return "Concat"; }
+  MemoryOrder order() const override { return MemoryOrder::any; }
   Shape output_shape(const std::vector<Shape>& x) const override;
 
  protected:
@@ -65,6 +67,7 @@ class Dropout : public LinearMap {
   explicit Dropout(double p);
   std::string_view type() const override { return "Dropout"; }
   std::string describe() const override;
+  MemoryOrder order() const override { return MemoryOrder::any; }
   Shape output_shape(const std::vector<Shape>& x) const override { return x.at(0); }
   bool is_view(bool train) const override { return !train || p_ == 0; }
 
@@ -81,6 +84,7 @@ class Dropout : public LinearMap {
 class Multiply : public Op {
  public:
   std::string_view type() const override { return "Multiply"; }
+  MemoryOrder order() const override { return MemoryOrder::any; }
   Shape output_shape(const std::vector<Shape>& x) const override;
   void forward(Emit& e, const Site& s, Out y) const override;
   void jvp(Emit& e, const Site& s, const JvpPorts& p) const override;

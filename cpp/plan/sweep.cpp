@@ -40,6 +40,7 @@ Sweep::Sweep(const Graph& graph, Emit& e, std::int64_t batch, bool train)
     s.node = static_cast<int>(i);
     s.batch = batch;
     s.train = train;
+    s.channels_last = node.channels_last;
     s.y_shape = node.shape;
     s.clock = clock;
     s.w = parameters(node, w);
@@ -91,6 +92,7 @@ void Sweep::forward() {
     const Node& node = graph_.nodes()[i];
     if (!node.op || root_[i] != i) continue;
     sites_[i].x = gather(y_, node);
+    sites_[i].saved = node.op->save(e_, sites_[i]);
     y_[i] = e_.temporary(size(i));
     node.op->forward(e_, sites_[i], Out(y_[i]));
   }

@@ -26,6 +26,16 @@ struct Copy {  // for o < outer, i < inner: y[o * stride_y + i] (+)= scale * x[o
   };
 };
 
+struct Transpose {  // for b < batch: y[b, j, i] (+)= x[b, i, j], x (batch, rows, columns)
+  static constexpr std::string_view name = "transpose";
+  struct Args {
+    In x;
+    Out y;
+    std::int64_t batch, rows, columns;
+    HC_OPERANDS(x, y)
+  };
+};
+
 struct Multiply {  // for r < reps: y[r] (+)= a[r or 0] * b[r or 0]^(1 or 2); rep_a/rep_b: has reps
   static constexpr std::string_view name = "multiply";
   struct Args {

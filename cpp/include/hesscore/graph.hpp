@@ -5,6 +5,8 @@
 // output; `g` an adjoint (dL/d.), `h` a diagonal curvature, a leading `d` a tangent.
 #pragma once
 
+#include <array>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,10 +47,23 @@ struct HuberLoss {
 using Loss = std::variant<CrossEntropyLoss, MSELoss, BCEWithLogitsLoss, GaussianNLLLoss,
                           PoissonNLLLoss, HuberLoss>;
 
+// Of the two spatial axes; a one-dimensional convolution uses the second. padding_before and
+// padding_after are rows and columns of zeros; output_padding belongs to transposed convolutions.
+struct ConvOptions {
+  using Pair = std::array<std::int64_t, 2>;
+  Pair kernel{1, 1}, stride{1, 1}, padding_before{0, 0}, padding_after{0, 0}, dilation{1, 1};
+  Pair output_padding{0, 0};
+  std::int64_t groups = 1;
+  bool bias = true;
+};
+
 class Op;
 
 // "Linear(784, 10)", "tanh", "input"
 HESSCORE_API std::string describe(const Op* op);
+
+// What a parameter is before training: as the scheme says, or the same in every scheme.
+enum class Start { scheme, zeros, ones, standard_normal };
 
 struct Parameter {
   std::string name;  // "0.weight"
@@ -56,6 +71,7 @@ struct Parameter {
   std::int64_t offset = 0;  // first element in the flat vector
   std::int64_t size = 0;
   std::int64_t fan_in = 0, fan_out = 0;
+  Start start = Start::scheme;
 };
 
 // Parameters of one layer; used twice, they are shared.
@@ -69,7 +85,8 @@ struct Node {
   std::vector<int> inputs;       // nodes
   int group = -1;                // into Graph::groups(), -1 without parameters
   std::string name;
-  Shape shape;  // per sample
+  Shape shape;                 // per sample
+  bool channels_last = false;  // its memory is (d1, ..., C) where its shape is (C, d1, ...)
 };
 
 class HESSCORE_API Graph {
@@ -107,6 +124,11 @@ class HESSCORE_API GraphBuilder {
   Layer make_linear(std::int64_t in, std::int64_t out, bool bias = true, std::string name = "");
   int call(const Layer& layer, int x);
 
+  // dimensions: 1 for inputs (C, L), 2 for (C, H, W).
+  Layer make_conv(std::size_t dimensions, std::int64_t in, std::int64_t out,
+                  const ConvOptions& options, bool transposed = false, std::string name = "");
+  int conv2d(int x, std::int64_t out, const ConvOptions& options, std::string name = "");
+
   int linear(int x, std::int64_t out, bool bias = true, std::string name = "");
   int activation(int x, std::string_view name, std::optional<double> alpha = {});
   int relu(int x) { return activation(x, "relu"); }
@@ -127,9 +149,11 @@ class HESSCORE_API GraphBuilder {
 
  private:
   int push(std::shared_ptr<const Op> op, std::vector<int> inputs, int group = -1);
+  int in_order(int node, bool channels_last);  // the node, or a copy in the other memory order
   Layer make_layer(std::shared_ptr<const Op> op, std::string name);
   Graph graph_;
   int layers_ = 0;
+  std::map<int, int> reordered_;  // nodes that exist in the other memory order too
 };
 
 // Names accepted by GraphBuilder::activation.

@@ -1,0 +1,152 @@
+// Convolution: its products, and the deposit of squared per-sample gradients.
+#include "ops/conv.hpp"
+
+#include <algorithm>
+
+namespace hesscore {
+namespace {
+
+// Elements of per-sample gradients that are formed at a time, where they have to be.
+constexpr std::int64_t kFormedElements = 4 << 20;
+
+// The sums of `g` over samples and positions, taken along by the weight gradient just emitted.
+bool ride(Emit& e, In g, Out sum, std::int64_t stride) {
+  const auto* last = e.last<kernels::ConvolveWeights>();
+  if (!last || !(last->y == g || (last->y2 && last->y2 == g))) return false;
+  kernels::ConvolveWeights::Args args = *last;
+  (args.y == g ? args.sum : args.sum2) = sum;
+  args.stride_sum = stride;
+  e.take_back();
+  e.call<kernels::ConvolveWeights>(args);
+  return true;
+}
+
+}  // namespace
+
+// y = P(w, x), in the direction of the layer (forward) or against it.
+void Convolution::apply(Emit& e, const Site& s, bool forward, In w, In bias, In from, Out to,
+                        Stack k, bool square) const {
+  const math::ConvGeometry g = geometry(s, k.first ? 1 : k.reps);
+  const std::int64_t batch = k.first ? k.reps : 1, stride = k.first ? k.stride : 0;
+  const std::int64_t read = forward ? s.x_size() : s.y_size();
+  const std::int64_t written = forward ? s.y_size() : s.x_size();
+  const std::int64_t step_from = k.first && k.second ? read : 0, step_to = k.first ? written : 0;
+  if (forward == transposed_) {
+    e.call<kernels::ConvolveTransposed>(
+        {from, w, bias, {}, to, {}, g, square, batch, step_from, stride, stride, step_to});
+  } else {
+    e.call<kernels::Convolve>(
+        {from, w, bias, {}, to, {}, g, square, batch, step_from, stride, stride, step_to});
+  }
+}
+
+void Convolution::product(Emit& e, const Site& s, In w, In bias, In x, Out y, Stack k) const {
+  apply(e, s, true, w, bias, x, y, k, false);
+}
+
+void Convolution::product_x(Emit& e, const Site& s, In w, In gy, Out gx, Stack k,
+                            bool square) const {
+  apply(e, s, false, w, {}, gy, gx, k, square);
+}
+
+void Convolution::product_w(Emit& e, const Site& s, In gy, In x, Out gw, Stack k,
+                            bool square) const {
+  kernels::ConvolveWeights::Args a{.y = gy, .x = x, .w = gw, .g = geometry(s)};
+  a.batch = k.reps;
+  a.stride_y = k.first ? s.y_size() : 0;
+  a.stride_x = k.second ? s.x_size() : 0;
+  a.stride_w = k.stride;
+  a.square_x = square;
+  if (transposed_) {
+    std::swap(a.y, a.x);
+    std::swap(a.stride_y, a.stride_x);
+    std::swap(a.square_y, a.square_x);
+  }
+  e.call<kernels::ConvolveWeights>(a);
+}
+
+void Convolution::bias_sum(Emit& e, const Site& s, In gy, Out gb, Stack k) const {
+  if (!transposed_ && ride(e, gy, gb, k.stride)) return;
+  kernels::ColumnSum::Args a{gy, gb, s.y_size() / out_, 1, out_};
+  a.batch = k.reps;
+  a.stride_x = s.y_size();
+  a.stride_y = k.stride;
+  e.call<kernels::ColumnSum>(a);
+}
+
+void Convolution::dual_x(Emit& e, const Site& s, In gy, In hy, Out gx, Out hx) const {
+  if (transposed_) {
+    e.call<kernels::Convolve>({gy, s.w[0], {}, hy, gx, hx, geometry(s)});
+  } else {
+    e.call<kernels::ConvolveTransposed>({gy, s.w[0], {}, hy, gx, hx, geometry(s)});
+  }
+}
+
+void Convolution::dual_w(Emit& e, const Site& s, In gy, In hy, Out gw, Out hw) const {
+  if (transposed_) {
+    product_w(e, s, gy, s.x[0], gw, {}, false);
+    product_w(e, s, hy, s.x[0], hw, {}, true);
+    return;
+  }
+  e.call<kernels::ConvolveWeights>(
+      {.y = gy, .x = s.x[0], .y2 = hy, .w = gw, .w2 = hw, .g = geometry(s)});
+}
+
+void Convolution::deposit_squares(Emit& e, const std::vector<SquareUse>& uses, std::int64_t reps,
+                                  double scale, const std::vector<Out>& to) const {
+  if (uses.size() > 1) return squares_of_many_uses(e, uses, reps, scale, to);
+  const Site& s = *uses[0].site;
+  kernels::ConvolveSquares::Args a{uses[0].gy, s.x[0], to[0], geometry(s), reps};
+  a.scale = scale;
+  if (transposed_) {
+    std::swap(a.y, a.x);
+    std::swap(a.reps_y, a.reps_x);
+  }
+  e.call<kernels::ConvolveSquares>(a);
+  if (o_.bias) {
+    const std::int64_t positions = element_count(s.y_shape) / out_;
+    e.call<kernels::ColumnSum>({uses[0].gy, to[1], reps * s.batch, positions, out_, true, scale});
+  }
+}
+
+// The gradients of some samples at a time, summed over the uses before they are squared.
+void Convolution::squares_of_many_uses(Emit& e, const std::vector<SquareUse>& uses,
+                                       std::int64_t reps, double scale,
+                                       const std::vector<Out>& to) const {
+  const std::int64_t batch = uses[0].site->batch, weights = geometry(*uses[0].site).weights();
+  const std::int64_t chunk = std::clamp<std::int64_t>(kFormedElements / weights, 1, batch);
+  const std::int64_t columns[] = {weights, out_};
+  std::vector<Out> sums = to;
+  for (std::int64_t first = 0; first < reps * batch;) {
+    const std::int64_t sample = first % batch, count = std::min(chunk, batch - sample);
+    for (std::size_t p = 0; p < to.size(); ++p) {
+      Out formed(e.temporary(count * columns[p]));
+      for (const SquareUse& use : uses) {
+        const Site& s = *use.site;
+        const std::int64_t x = element_count(s.x_shapes[0]), y = element_count(s.y_shape);
+        const In gy = use.gy.at(first * y);
+        if (p == 1) {
+          e.call<kernels::ColumnSum>({gy, formed, 1, y / out_, out_, false, 1, count, y, out_});
+        } else {
+          kernels::ConvolveWeights::Args a{.y = gy, .x = s.x[0].at(sample * x), .w = formed};
+          a.g = geometry(s.x_shapes[0], s.y_shape, 1);
+          a.batch = count;
+          a.stride_y = y;
+          a.stride_x = x;
+          a.stride_w = weights;
+          if (transposed_) {
+            std::swap(a.y, a.x);
+            std::swap(a.stride_y, a.stride_x);
+          }
+          e.call<kernels::ConvolveWeights>(a);
+        }
+        formed.accumulate = true;
+      }
+      e.call<kernels::SquareSum>({formed, sums[p], columns[p], count, scale});
+      sums[p].accumulate = true;
+    }
+    first += count;
+  }
+}
+
+}  // namespace hesscore
