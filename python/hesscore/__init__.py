@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import _core
+from . import _core, nn
 from .activations import (
     CELU,
     ELU,
@@ -72,16 +72,12 @@ from .errors import (
     UnsupportedError,
 )
 from .graph import Graph
-from .losses import (
-    BCEWithLogitsLoss,
-    CrossEntropyLoss,
-    GaussianNLLLoss,
-    HuberLoss,
-    MSELoss,
-    PoissonNLLLoss,
-)
-from .nn import (
+from .layers import (
     Concat,
+    Conv1d,
+    Conv2d,
+    ConvTranspose1d,
+    ConvTranspose2d,
     Dropout,
     Flatten,
     Gate,
@@ -90,6 +86,14 @@ from .nn import (
     Parallel,
     Residual,
     Sequential,
+)
+from .losses import (
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    GaussianNLLLoss,
+    HuberLoss,
+    MSELoss,
+    PoissonNLLLoss,
 )
 from .objective import Objective
 from .optim import Optimizer
@@ -107,6 +111,10 @@ __all__ = [
     "BCEWithLogitsLoss",
     "CheckpointError",
     "Concat",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "CrossEntropyLoss",
     "DTypeError",
     "DeviceError",
@@ -162,6 +170,7 @@ __all__ = [
     "get_include",
     "get_num_threads",
     "identity",
+    "nn",
     "plot",
     "set_num_threads",
     "show_config",

@@ -46,3 +46,13 @@ def shape(name: str, value: Any, error: type[Error] = OptionError) -> tuple[int,
     if isinstance(value, (tuple, list)):
         return tuple(integer(name, n, 1, error) for n in value)
     return (integer(name, value, 1, error),)
+
+
+def sizes(name: str, value: Any, low: int, count: int) -> tuple[int, ...]:
+    """`value`, an integer for all of `count` axes or one for each, as a tuple."""
+    if not isinstance(value, (tuple, list)):
+        return (integer(name, value, low),) * count
+    if len(value) != count:
+        axes = "an integer" if count == 1 else f"an integer or {count} of them"
+        raise OptionError.about(name, axes, repr(value))
+    return tuple(integer(name, n, low) for n in value)

@@ -10,7 +10,7 @@ import numpy as np
 from . import _check, _core, errors
 from ._arrays import module_of
 from .errors import DeviceError, DTypeError, OptionError, ShapeError
-from .nn import Shape
+from .layers.base import Shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,6 +39,11 @@ class Parameters:
     def layout(self) -> dict[str, tuple[int, Shape]]:
         """Where each named tensor lies in `w`: name -> (offset, shape), in the order of `w`."""
         return {name: (offset, shape) for name, offset, shape in self._graph.layout}
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of the output without the batch."""
+        return self._graph.output_shape
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import _check
 from .errors import GraphError
-from .nn import Builder, Layer
+from .layers.base import Builder, Layer
 
 
 class Activation(Layer):

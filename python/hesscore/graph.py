@@ -6,7 +6,8 @@ from typing import Any
 
 from . import _check
 from .errors import GraphError, ShapeError
-from .nn import Builder, Layer, Parallel, Sequential, Shape, as_layers
+from .layers.base import Builder, Layer, Shape, as_layers
+from .layers.containers import Parallel, Sequential
 
 
 class Node:

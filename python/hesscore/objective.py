@@ -12,8 +12,8 @@ from ._evaluations import Evaluations, Train
 from ._parameters import Parameters
 from .errors import OptionError, ShapeError
 from .graph import Graph, build_graph
+from .layers.base import Layer, Shape
 from .losses import Loss, Reduction
-from .nn import Layer, Shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

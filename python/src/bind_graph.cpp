@@ -60,14 +60,15 @@ nb::list layout_of(const Graph& graph) {
   return layout;
 }
 
-// (name, layer, shape, number of parameters) of every node; shared parameters count where first
-// used.
+// (name, layer, shape, number of parameters) of every node that somebody asked for; shared
+// parameters count where first used.
 nb::list rows_of(const Graph& graph) {
   nb::list rows;
   std::vector<bool> counted(graph.groups().size(), false);
   for (const Node& node : graph.nodes()) {
     std::string name = node.name;
     std::int64_t count = 0;
+    if (name.empty()) continue;  // the builder's own
     if (node.group >= 0) {
       const auto g = static_cast<std::size_t>(node.group);
       name = graph.groups()[g].name;
@@ -79,6 +80,30 @@ nb::list rows_of(const Graph& graph) {
     rows.append(nb::make_tuple(name, describe(node.op.get()), shape_tuple(node.shape), count));
   }
   return rows;
+}
+
+// The sizes of the last axes; one axis is the second of the pair.
+ConvOptions::Pair pair_of(const std::vector<std::int64_t>& sizes, std::int64_t missing) {
+  if (sizes.size() == 1) return {missing, sizes[0]};
+  return {sizes.at(0), sizes.at(1)};
+}
+
+using Sizes = std::vector<std::int64_t>;
+
+GraphBuilder::Layer make_conv(GraphBuilder& b, std::int64_t in, std::int64_t out,
+                              const Sizes& kernel, const Sizes& stride, const Sizes& before,
+                              const Sizes& after, const Sizes& dilation,
+                              const Sizes& output_padding, std::int64_t groups, bool bias,
+                              bool transposed, std::string name) {
+  const ConvOptions options{.kernel = pair_of(kernel, 1),
+                            .stride = pair_of(stride, 1),
+                            .padding_before = pair_of(before, 0),
+                            .padding_after = pair_of(after, 0),
+                            .dilation = pair_of(dilation, 1),
+                            .output_padding = pair_of(output_padding, 0),
+                            .groups = groups,
+                            .bias = bias};
+  return b.make_conv(kernel.size(), in, out, options, transposed, std::move(name));
 }
 
 std::vector<std::string> input_names(const Graph& graph) {
@@ -109,6 +134,9 @@ void bind_graph(nb::module_& m) {
       .def("input", &GraphBuilder::input, "shape"_a, "name"_a)
       .def("make_linear", &GraphBuilder::make_linear, "in_features"_a, "out_features"_a, "bias"_a,
            "name"_a)
+      .def("make_conv", &make_conv, "in_channels"_a, "out_channels"_a, nb::kw_only(), "kernel"_a,
+           "stride"_a, "padding_before"_a, "padding_after"_a, "dilation"_a, "output_padding"_a,
+           "groups"_a, "bias"_a, "transposed"_a, "name"_a)
       .def("call", &GraphBuilder::call, "layer"_a, "x"_a)
       .def("activation", &GraphBuilder::activation, "x"_a, "name"_a, "alpha"_a.none())
       .def("flatten", &GraphBuilder::flatten, "x"_a)
