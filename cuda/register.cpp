@@ -6,6 +6,7 @@ namespace hesscore::cuda {
 void register_all(KernelTable& table, Precision precision) {
   register_maps(table);
   register_plumbing(table);
+  register_transposes(table);
   register_reductions(table);
   register_random(table);
   register_vectors(table);

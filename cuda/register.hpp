@@ -8,6 +8,7 @@ namespace hesscore::cuda {
 
 void register_maps(KernelTable& table);
 void register_plumbing(KernelTable& table);    // fill, copy, multiply, gather
+void register_transposes(KernelTable& table);
 void register_reductions(KernelTable& table);  // column_sum, square_sum, multiply_sum, row_project
 void register_random(KernelTable& table);      // dropout, rademacher
 void register_vectors(KernelTable& table);     // axpby, dot, all_finite, power, update

@@ -24,6 +24,7 @@ struct Variant {
       name::register_vectors(table);                                             \
       name::register_cg(table);                                                  \
       name::register_plumbing(table);                                            \
+      name::register_transposes(table);                                          \
     }                                                                            \
   }
 
