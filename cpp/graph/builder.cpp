@@ -47,7 +47,7 @@ int GraphBuilder::in_order(int i, bool channels_last) {
   return known->second;
 }
 
-int GraphBuilder::push(OpPtr op, std::vector<int> inputs, int group) {
+int GraphBuilder::push(OpPtr op, std::vector<int> inputs, int group, int buffers) {
   bool channels_last = op->order() == MemoryOrder::channels_last;
   std::vector<Shape> shapes;
   for (const int i : inputs) {
@@ -60,8 +60,8 @@ int GraphBuilder::push(OpPtr op, std::vector<int> inputs, int group) {
   Shape y = op->output_shape(shapes);
   for (int& i : inputs) i = in_order(i, channels_last);
   channels_last = channels_last && y.size() > 1;
-  Node node{std::move(op), std::move(inputs), group, std::to_string(layers_++),
-            std::move(y),  channels_last};
+  Node node{std::move(op), std::move(inputs), group,  std::to_string(layers_++),
+            std::move(y),  channels_last,     buffers};
   graph_.nodes_.push_back(std::move(node));
   return static_cast<int>(graph_.nodes_.size()) - 1;
 }
@@ -87,9 +87,20 @@ GraphBuilder::Layer GraphBuilder::make_linear(std::int64_t in, std::int64_t out,
 
 GraphBuilder::Layer GraphBuilder::make_layer(OpPtr op, std::string name) {
   if (name.empty()) name = std::to_string(layers_);
-  for (const ParameterGroup& g : graph_.groups_) {
-    if (g.name == name)
-      throw GraphError("name of a layer", "a name not taken yet", "'" + name + "'");
+  const auto taken = [&](const auto& known) {
+    return known.name.substr(0, known.name.rfind('.')) == name;
+  };
+  if (std::any_of(graph_.parameters_.begin(), graph_.parameters_.end(), taken) ||
+      std::any_of(graph_.buffers_.begin(), graph_.buffers_.end(), taken)) {
+    throw GraphError("name of a layer", "a name not taken yet", "'" + name + "'");
+  }
+  Layer layer{op};
+  for (const BufferShape& b : op->buffers()) {
+    if (layer.buffers < 0) layer.buffers = static_cast<int>(graph_.buffers_.size());
+    const std::int64_t offset =
+        graph_.buffers_.empty() ? 0 : graph_.buffers_.back().offset + graph_.buffers_.back().size;
+    graph_.buffers_.push_back(
+        {name + "." + b.name, b.shape, offset, element_count(b.shape), b.start});
   }
   ParameterGroup group{std::move(name), {}};
   for (const ParameterShape& p : op->parameters()) {
@@ -99,8 +110,10 @@ GraphBuilder::Layer GraphBuilder::make_layer(OpPtr op, std::string name) {
                                   p.fan_in, p.fan_out, p.start});
     graph_.num_params_ += size;
   }
+  if (group.ids.empty()) return layer;
   graph_.groups_.push_back(std::move(group));
-  return {std::move(op), static_cast<int>(graph_.groups_.size()) - 1};
+  layer.group = static_cast<int>(graph_.groups_.size()) - 1;
+  return layer;
 }
 
 GraphBuilder::Layer GraphBuilder::make_conv(std::size_t dimensions, std::int64_t in,
@@ -116,7 +129,9 @@ int GraphBuilder::conv2d(int x, std::int64_t out, const ConvOptions& options, st
   return call(make_conv(2, in[0], out, options, false, std::move(name)), x);
 }
 
-int GraphBuilder::call(const Layer& layer, int x) { return push(layer.op, {x}, layer.group); }
+int GraphBuilder::call(const Layer& layer, int x) {
+  return push(layer.op, {x}, layer.group, layer.buffers);
+}
 
 int GraphBuilder::linear(int x, std::int64_t out, bool bias, std::string name) {
   const Shape& in = shape(x);

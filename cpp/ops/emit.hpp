@@ -20,9 +20,11 @@ enum Port : int {
   kPortGrad,
   kPortPredict,
   kPortLoss,
-  kPortClock,      // uint64: seed, step, then one seed for each sampled quantity
-  kPortX = 32,     // + number of the input
-  kPortDiag = 64,  // + number of the diagonal
+  kPortClock,            // uint64: seed, step, then one seed for each sampled quantity
+  kPortBuffers,          // double: Graph::buffers()
+  kPortBatchStatistics,  // double: what a step's evaluation leaves for the buffers
+  kPortX = 32,           // + number of the input
+  kPortDiag = 64,        // + number of the diagonal
 };
 
 struct Slot {

@@ -19,6 +19,13 @@ struct ParameterShape {
   Start start = Start::scheme;
 };
 
+// State of a layer that is no parameter, in doubles: running statistics.
+struct BufferShape {
+  std::string name;  // "running_mean"
+  Shape shape;
+  double start = 0;
+};
+
 // How images lie in memory. Shapes are always (C, d1, ...), as at the API; channels last, (d1, ...,
 // C) is what lies there. `any`: the op works on either and keeps what comes.
 enum class MemoryOrder { any, api, channels_last };
@@ -31,10 +38,12 @@ struct Site {
   bool channels_last = false;  // the memory order of x and y, unless the op fixes it
   std::vector<Shape> x_shapes;
   Shape y_shape;
-  std::vector<In> x;           // values
-  std::vector<In> w;           // parameters
-  std::vector<Operand> saved;  // what Op::save set aside
-  In clock;                    // seed and step of this run
+  std::vector<In> x;             // values
+  std::vector<In> w;             // parameters
+  std::vector<Operand> saved;    // what Op::save set aside
+  std::vector<Operand> buffers;  // doubles, in the order of Op::buffers
+  Operand batch_statistics;      // doubles for Op::track, where they are wanted
+  In clock;                      // seed and step of this run
 
   std::int64_t x_size(std::size_t i = 0) const { return batch * element_count(x_shapes[i]); }
   std::int64_t y_size() const { return batch * element_count(y_shape); }
@@ -76,12 +85,19 @@ class Op {
   virtual std::string describe() const { return std::string(type()); }
   virtual Shape output_shape(const std::vector<Shape>& x) const = 0;
   virtual std::vector<ParameterShape> parameters() const { return {}; }
+  virtual std::vector<BufferShape> buffers() const { return {}; }
   // Is the output the input itself, perhaps with another shape? Such nodes cost nothing.
   virtual bool is_view(bool /*train*/) const { return false; }
   virtual MemoryOrder order() const { return MemoryOrder::api; }
 
   // Temporaries that forward writes for the other passes: arg-max indices, statistics.
   virtual std::vector<Operand> save(Emit& /*e*/, const Site& /*s*/) const { return {}; }
+
+  // Does the output of a sample depend on other samples? Then columns of one sample reach others.
+  virtual bool couples_samples(bool /*train*/) const { return false; }
+  // After an accepted training step: moves the buffers by what `save` left at batch_statistics, two
+  // numbers for each of the first buffer's.
+  virtual void track(Emit& /*e*/, const Site& /*s*/) const {}
 
   virtual void forward(Emit& e, const Site& s, Out y) const = 0;
   virtual void jvp(Emit& e, const Site& s, const JvpPorts& p) const = 0;

@@ -27,9 +27,10 @@ void ParameterSink::finish(Emit& e, std::int64_t reps) {
   }
 }
 
-Sweep::Sweep(const Graph& graph, Emit& e, std::int64_t batch, bool train)
+Sweep::Sweep(const Graph& graph, Emit& e, std::int64_t batch, bool train, bool tracked)
     : graph_(graph), e_(e), batch_(batch), train_(train), y_(graph.nodes().size()) {
   const Operand w = e.external(kPortW), clock = e.external(kPortClock, sizeof(std::uint64_t));
+  std::int64_t statistics = 0;
   int inputs = 0;
   for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
     const Node& node = graph.nodes()[i];
@@ -44,6 +45,7 @@ Sweep::Sweep(const Graph& graph, Emit& e, std::int64_t batch, bool train)
     s.y_shape = node.shape;
     s.clock = clock;
     s.w = parameters(node, w);
+    if (node.buffers >= 0) statistics += add_buffers(s, node, tracked, statistics);
     for (const int in : node.inputs) {
       active = active || active_[static_cast<std::size_t>(in)];
       s.x_shapes.push_back(graph.nodes()[static_cast<std::size_t>(in)].shape);
@@ -52,6 +54,31 @@ Sweep::Sweep(const Graph& graph, Emit& e, std::int64_t batch, bool train)
     sites_.push_back(std::move(s));
     if (!node.op) y_[i] = e.external(kPortX + inputs++);
   }
+}
+
+// Returns how many numbers its batch statistics are.
+std::int64_t Sweep::add_buffers(Site& s, const Node& node, bool tracked, std::int64_t at) {
+  const Operand all = e_.external(kPortBuffers, sizeof(double));
+  const auto first = static_cast<std::size_t>(node.buffers);
+  for (std::size_t k = 0; k < node.op->buffers().size(); ++k) {
+    s.buffers.push_back(all.at(graph_.buffers()[first + k].offset));
+  }
+  if (tracked) s.batch_statistics = e_.external(kPortBatchStatistics, sizeof(double)).at(at);
+  return 2 * graph_.buffers()[first].size;
+}
+
+void Sweep::track() {
+  for (const Site& s : sites_) {
+    if (s.batch_statistics) graph_.nodes()[static_cast<std::size_t>(s.node)].op->track(e_, s);
+  }
+}
+
+std::int64_t batch_statistics_size(const Graph& graph) {
+  std::int64_t size = 0;
+  for (const Node& n : graph.nodes()) {
+    if (n.buffers >= 0) size += 2 * graph.buffers()[static_cast<std::size_t>(n.buffers)].size;
+  }
+  return size;
 }
 
 std::int64_t Sweep::size(std::size_t node) const {
@@ -169,7 +196,21 @@ NodeArrays Sweep::vjp(Operand seed, std::int64_t reps, ParameterSink* sink) {
   return g;
 }
 
+// Columns of single samples, side by side in one array, must not reach each other.
+void Sweep::check_samples_are_apart() const {
+  std::string layers;
+  for (std::size_t i = 0; i < sites_.size(); ++i) {
+    const Node& node = graph_.nodes()[i];
+    if (!active_[i] || !node.op || !node.op->couples_samples(train_)) continue;
+    layers += (layers.empty() ? "" : ", ") + node.op->describe() + " '" + node.name + "'";
+  }
+  if (layers.empty()) return;
+  throw UnsupportedError("squared gradients of single samples need samples that are apart, but " +
+                         layers + " shares statistics among them");
+}
+
 void Sweep::vjp_squares(Operand seed, std::int64_t reps, double scale, ParameterSink& sink) {
+  check_samples_are_apart();
   std::vector<int> uses_left(graph_.groups().size(), 0);
   for (const Node& n : graph_.nodes()) {
     if (n.group >= 0) ++uses_left[static_cast<std::size_t>(n.group)];

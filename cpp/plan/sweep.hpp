@@ -47,11 +47,16 @@ struct DiagStream {
   ParameterSink* sink = nullptr;
 };
 
+// Length of the array at kPortBatchStatistics.
+std::int64_t batch_statistics_size(const Graph& graph);
+
 class Sweep {
  public:
-  Sweep(const Graph& graph, Emit& e, std::int64_t batch, bool train);
+  // `tracked`: layers with running statistics leave those of this batch for track().
+  Sweep(const Graph& graph, Emit& e, std::int64_t batch, bool train, bool tracked = false);
 
   void forward();
+  void track();  // moves the running statistics
   Operand output() const { return y_[root(graph_.output())]; }
   // Layers with parameters, in order, and what is known at each.
   std::vector<std::size_t> parametric_nodes() const;
@@ -80,6 +85,8 @@ class Sweep {
  private:
   std::size_t root(int node) const { return root_[static_cast<std::size_t>(node)]; }
   std::int64_t size(std::size_t node) const;
+  std::int64_t add_buffers(Site& s, const Node& node, bool tracked, std::int64_t at);
+  void check_samples_are_apart() const;
   Out adjoint(NodeArrays& a, int node, std::int64_t reps);  // where a consumer adds
   std::vector<Out> adjoints(NodeArrays& a, const Node& node, std::int64_t reps);
   std::vector<In> gather(const NodeArrays& a, const Node& node) const;

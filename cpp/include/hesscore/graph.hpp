@@ -57,6 +57,26 @@ struct ConvOptions {
   bool bias = true;
 };
 
+// momentum: running = (1 - momentum) running + momentum batch; none: the average of all batches.
+// Without track_running_stats, evaluation takes the statistics of its batch, too.
+struct BatchNormOptions {
+  double eps = 1e-5;
+  std::optional<double> momentum = 0.1;
+  bool affine = true, track_running_stats = true;
+};
+struct LayerNormOptions {
+  double eps = 1e-5;
+  bool affine = true, bias = true;
+};
+struct RMSNormOptions {
+  std::optional<double> eps = {};  // none: the spacing of numbers at 1 in the dtype of x
+  bool affine = true;
+};
+struct GroupNormOptions {
+  double eps = 1e-5;
+  bool affine = true;
+};
+
 class Op;
 
 // "Linear(784, 10)", "tanh", "input"
@@ -80,6 +100,16 @@ struct ParameterGroup {
   std::vector<int> ids;  // into Graph::parameters()
 };
 
+// State of a layer that is no parameter, kept in float64: running statistics of batch norm. Used
+// twice, the layer's are shared.
+struct NamedBuffer {
+  std::string name;  // "0.running_mean"
+  Shape shape;
+  std::int64_t offset = 0;  // first element among all buffers
+  std::int64_t size = 0;
+  double start = 0;  // every element's value before training
+};
+
 struct Node {
   std::shared_ptr<const Op> op;  // null for an input
   std::vector<int> inputs;       // nodes
@@ -87,6 +117,7 @@ struct Node {
   std::string name;
   Shape shape;                 // per sample
   bool channels_last = false;  // its memory is (d1, ..., C) where its shape is (C, d1, ...)
+  int buffers = -1;            // the first one of its layer in Graph::buffers(), or -1
 };
 
 class HESSCORE_API Graph {
@@ -98,6 +129,7 @@ class HESSCORE_API Graph {
   const std::vector<Parameter>& parameters() const { return parameters_; }
   const std::vector<ParameterGroup>& groups() const { return groups_; }
   std::int64_t num_params() const { return num_params_; }
+  const std::vector<NamedBuffer>& buffers() const { return buffers_; }
 
  private:
   friend class GraphBuilder;
@@ -108,6 +140,7 @@ class HESSCORE_API Graph {
   std::vector<Parameter> parameters_;
   std::vector<ParameterGroup> groups_;
   std::int64_t num_params_ = 0;
+  std::vector<NamedBuffer> buffers_;
 };
 
 // Every method returns the number of the new node. A name that is left empty becomes the running
@@ -119,7 +152,7 @@ class HESSCORE_API GraphBuilder {
   // A layer whose parameters can be used more than once: make it, then call it.
   struct Layer {
     std::shared_ptr<const Op> op;
-    int group = -1;
+    int group = -1, buffers = -1;
   };
   Layer make_linear(std::int64_t in, std::int64_t out, bool bias = true, std::string name = "");
   int call(const Layer& layer, int x);
@@ -128,6 +161,20 @@ class HESSCORE_API GraphBuilder {
   Layer make_conv(std::size_t dimensions, std::int64_t in, std::int64_t out,
                   const ConvOptions& options, bool transposed = false, std::string name = "");
   int conv2d(int x, std::int64_t out, const ConvOptions& options, std::string name = "");
+
+  // Normalisations. dimensions: 1 for inputs (C,) or (C, L), 2 for (C, H, W). Over the batch; over
+  // the last axes, which are `shape`; over positions and the channels of a group; over positions.
+  Layer make_batch_norm(std::size_t dimensions, std::int64_t features,
+                        const BatchNormOptions& options = {}, std::string name = "");
+  Layer make_layer_norm(const Shape& shape, const LayerNormOptions& options = {},
+                        std::string name = "");
+  Layer make_rms_norm(const Shape& shape, const RMSNormOptions& options = {},
+                      std::string name = "");
+  Layer make_group_norm(std::int64_t groups, std::int64_t channels,
+                        const GroupNormOptions& options = {}, std::string name = "");
+  Layer make_instance_norm(std::size_t dimensions, std::int64_t features,
+                           const GroupNormOptions& options = {.affine = false},
+                           std::string name = "");
 
   int linear(int x, std::int64_t out, bool bias = true, std::string name = "");
   int activation(int x, std::string_view name, std::optional<double> alpha = {});
@@ -148,7 +195,7 @@ class HESSCORE_API GraphBuilder {
   Graph finish(int output, Loss loss);
 
  private:
-  int push(std::shared_ptr<const Op> op, std::vector<int> inputs, int group = -1);
+  int push(std::shared_ptr<const Op> op, std::vector<int> inputs, int group = -1, int buffers = -1);
   int in_order(int node, bool channels_last);  // the node, or a copy in the other memory order
   Layer make_layer(std::shared_ptr<const Op> op, std::string name);
   Graph graph_;
