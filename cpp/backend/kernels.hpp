@@ -10,5 +10,6 @@
 #include "backend/keys/maps.hpp"
 #include "backend/keys/norms.hpp"
 #include "backend/keys/plumbing.hpp"
+#include "backend/keys/pooling.hpp"
 #include "backend/keys/products.hpp"
 #include "backend/keys/vectors.hpp"

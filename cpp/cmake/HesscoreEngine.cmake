@@ -10,6 +10,7 @@ set(_seam ${_keys}
   cpp/include/hesscore/core.hpp cpp/include/hesscore/device.hpp cpp/backend/plugin.hpp
   cpp/backend/kernel_table.hpp cpp/backend/kernels.hpp cpp/math/activations.hpp cpp/math/loss_spec.hpp
   cpp/math/conv_geometry.hpp cpp/math/norm_geometry.hpp
+  cpp/math/windows.hpp cpp/math/broadcast.hpp
   cpp/math/update_spec.hpp cpp/math/cg_state.hpp)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${_seam})
 foreach(_header IN LISTS _seam)

@@ -170,8 +170,6 @@ int GraphBuilder::add(const std::vector<int>& xs) {
   return push(std::make_shared<Add>(), xs);
 }
 
-int GraphBuilder::multiply(int a, int b) { return push(std::make_shared<Multiply>(), {a, b}); }
-
 int GraphBuilder::concat(const std::vector<int>& xs, int axis) {
   if (xs.empty()) throw GraphError("inputs of Concat", "at least one", "none");
   return push(std::make_shared<Concat>(axis), xs);

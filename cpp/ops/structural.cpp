@@ -22,9 +22,35 @@ Shape same_shapes(std::string_view op, const std::vector<Shape>& x) {
 
 }  // namespace
 
+Shape filled_in(const std::string& op, Shape shape, std::int64_t n) {
+  std::int64_t known = 1, *open = nullptr;
+  bool valid = true;
+  for (std::int64_t& size : shape) {
+    if (size == -1 && open == nullptr) {
+      open = &size;
+    } else {
+      valid = valid && size > 0 && size <= n;
+      known *= valid ? size : 1;
+      valid = valid && known <= n;
+    }
+  }
+  if (valid && open != nullptr && n % known == 0) {
+    *open = n / known;
+    known = n;
+  }
+  if (valid && known == n) return shape;
+  throw ShapeError("shape of " + op,
+                   "sizes of " + std::to_string(n) + " elements, one of them -1 at most",
+                   to_string(shape));
+}
+
+std::string Reshape::describe() const {
+  return name_ + (name_ == "Reshape" || name_ == "Unflatten" ? to_string(target_) : "");
+}
+
 Shape Reshape::output_shape(const std::vector<Shape>& x) const {
   if (target_.empty()) return x.at(0);
-  return {element_count(x.at(0))};
+  return filled_in(name_, target_, element_count(x.at(0)));
 }
 
 void Reshape::apply(Emit& e, const Site& s, std::size_t, In x, Out y, std::int64_t reps) const {
@@ -112,10 +138,6 @@ void Dropout::apply(Emit& e, const Site& s, std::size_t, In x, Out y, std::int64
 void Dropout::apply_t(Emit& e, const Site& s, std::size_t, In gy, Out gx, std::int64_t reps,
                       bool square) const {
   e.call<kernels::Dropout>({gy, s.clock, gx, s.x_size(), reps, p_, s.node, square});
-}
-
-Shape Multiply::output_shape(const std::vector<Shape>& x) const {
-  return same_shapes("Multiply", x);
 }
 
 }  // namespace hesscore

@@ -5,13 +5,20 @@
 
 namespace hesscore {
 
+// `shape` with its -1, if it has one, replaced so that it has n elements.
+Shape filled_in(const std::string& op, Shape shape, std::int64_t n);
+
 // A view with a given shape: Flatten, Identity, reshapes.
 class Reshape : public LinearMap {
  public:
-  // An empty target keeps the shape; {-1} flattens.
+  // An empty target keeps the shape; one -1 follows from the other sizes.
   explicit Reshape(std::string name, Shape target = {})
       : name_(std::move(name)), target_(std::move(target)) {}
   std::string_view type() const override { return name_; }
+  std::string describe() const override;
+  MemoryOrder order() const override {
+    return target_.empty() ? MemoryOrder::any : MemoryOrder::api;
+  }
   Shape output_shape(const std::vector<Shape>& x) const override;
   bool is_view(bool) const override { return true; }
 
@@ -61,7 +68,9 @@ class Concat : public LinearMap {
   int axis_;
 };
 
-// Zeroes with probability p while training and scales the rest by 1 / (1 - p).
+// Zeroes with probability p while training and scales the rest by 1 / (1 - p). The mask is a
+// function of seed, step, node and of the element's place in memory, where images are channels
+// last.
 class Dropout : public LinearMap {
  public:
   explicit Dropout(double p);
@@ -78,19 +87,6 @@ class Dropout : public LinearMap {
 
  private:
   double p_;
-};
-
-// y = x_0 * x_1, element by element: gates. Each factor's own second derivative is zero.
-class Multiply : public Op {
- public:
-  std::string_view type() const override { return "Multiply"; }
-  MemoryOrder order() const override { return MemoryOrder::any; }
-  Shape output_shape(const std::vector<Shape>& x) const override;
-  void forward(Emit& e, const Site& s, Out y) const override;
-  void jvp(Emit& e, const Site& s, const JvpPorts& p) const override;
-  void vjp(Emit& e, const Site& s, const VjpPorts& p) const override;
-  void vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const override;
-  void diag(Emit& e, const Site& s, const DiagPorts& p) const override;
 };
 
 }  // namespace hesscore

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "hesscore/graph.hpp"
 #include "../test_device.hpp"
+#include "hesscore/graph.hpp"
 
 namespace op_cases {
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "backend/keys/operands.hpp"
+#include "math/broadcast.hpp"
 
 namespace hesscore::kernels {
 
@@ -47,6 +48,18 @@ struct Multiply {  // for r < reps: y[r] (+)= a[r or 0] * b[r or 0]^(1 or 2); re
   };
 };
 
+// y (+)= sum over the summed axes of p * q^(1 or 2), for every element of the kept axes.
+struct BroadcastProduct {
+  static constexpr std::string_view name = "broadcast_product";
+  struct Args {
+    In p, q;
+    Out y;
+    math::BroadcastAxes axes;
+    bool square_q = false;
+    HC_OPERANDS(p, q, y)
+  };
+};
+
 // Rows of a data set: y[i] = x[index[first + i]] for i < rows, rows of `bytes` bytes, `first` being
 // record[0].first_row (math::StepRecord).
 struct Gather {
@@ -83,7 +96,8 @@ struct MultiplySum {  // y (+)= scale * sum_r a[r] * b[r]; the cross terms of sh
 };
 
 // For r < reps: y[r] (+)= x[r] * m^(1 or 2), m = [keep] / (1 - p), drawn anew from
-// (seed, step, node, element): the mask is never stored. Element i of sample s is counter s*n+i.
+// (seed, step, node, element): the mask is never stored. Elements are
+// counted as they lie in memory, images channels last.
 struct Dropout {
   static constexpr std::string_view name = "dropout";
   struct Args {

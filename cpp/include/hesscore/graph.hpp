@@ -57,6 +57,18 @@ struct ConvOptions {
   bool bias = true;
 };
 
+// Of the two spatial axes; pooling in one dimension uses the second. Without a stride windows lie
+// side by side. Dilation belongs to maximum pooling, the last two to average pooling.
+struct PoolOptions {
+  using Pair = std::array<std::int64_t, 2>;
+  Pair kernel{1, 1};
+  std::optional<Pair> stride = {};
+  Pair padding{0, 0}, dilation{1, 1};
+  bool ceil_mode = false;
+  bool count_include_pad = true;
+  std::optional<std::int64_t> divisor_override = {};
+};
+
 // momentum: running = (1 - momentum) running + momentum batch; none: the average of all batches.
 // Without track_running_stats, evaluation takes the statistics of its batch, too.
 struct BatchNormOptions {
@@ -188,8 +200,26 @@ class HESSCORE_API GraphBuilder {
   int identity(int x);
   int dropout(int x, double p);
   int add(const std::vector<int>& xs);
-  int multiply(int a, int b);
   int concat(const std::vector<int>& xs, int axis = 1);  // axis counts the batch, as in NumPy
+
+  // dimensions: 1 for inputs (C, L), 2 for (C, H, W); sizes are those of the spatial axes.
+  int max_pool(int x, std::size_t dimensions, const PoolOptions& options);
+  int avg_pool(int x, std::size_t dimensions, const PoolOptions& options);
+  int adaptive_max_pool(int x, const Shape& size);  // -1 keeps an axis
+  int adaptive_avg_pool(int x, const Shape& size);
+  int global_avg_pool(int x);  // (C, 1) or (C, 1, 1)
+  // Zeros before and behind each spatial axis; negative numbers crop.
+  int zero_pad(int x, const std::vector<std::array<std::int64_t, 2>>& padding);
+  int upsample(int x, const Shape& size);  // nearest neighbours
+  int upsample_by(int x, const Shape& factors);
+
+  // x[start:stop:step] along one axis, as in NumPy, with a positive step.
+  int slice(int x, int axis, std::int64_t start, std::optional<std::int64_t> stop = {},
+            std::int64_t step = 1);
+  int reshape(int x, Shape to);  // without the batch; -1 for a size that follows from the others
+  int unflatten(int x, int axis, Shape sizes);
+  int multiply(int a, int b);       // as many axes each; those of size 1 are repeated
+  int inner_product(int a, int b);  // over the last axis: (D,) with (D,) or (K, D) to (1,) or (K,)
 
   const Shape& shape(int node) const;
   Graph finish(int output, Loss loss);
