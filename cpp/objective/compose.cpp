@@ -3,6 +3,7 @@
 
 #include "objective/evaluation.hpp"
 #include "objective/product_passes.hpp"
+#include "objective/supported.hpp"
 
 namespace hesscore {
 namespace {
@@ -28,6 +29,7 @@ void compose_vjp(const Request& r, const Graph& graph, Emit& e) {
 }  // namespace
 
 void compose(const Request& r, const Graph& graph, const LossModel& model, Emit& e) {
+  check_supported(r, graph);
   const Shape& output = graph.nodes()[static_cast<std::size_t>(graph.output())].shape;
   switch (r.what) {
     case Request::What::evaluate:

@@ -4,6 +4,7 @@
 
 #include "graph/init.hpp"
 #include "objective/impl.hpp"
+#include "objective/supported.hpp"
 
 namespace hesscore {
 namespace {
@@ -128,6 +129,21 @@ double Objective::evaluate(View w, const Batch& batch, const Outputs& out, const
   const double loss = impl_->run(r, b, clock);
   if (std::isnan(loss) && !device().is_host()) impl_->check_values(batch, r);
   return loss;
+}
+
+std::int64_t Objective::memory(std::int64_t batch, const std::vector<std::string>& quantities,
+                               DType dtype, bool train, int samples) const {
+  if (batch < 1) throw OptionError("batch", "a positive number", std::to_string(batch));
+  Request r = request_for(quantities, samples);
+  r.dtype = dtype;
+  r.batch = batch;
+  r.train = train;
+  const std::int64_t outputs = r.predict ? batch * element_count(output_shape()) : 0;
+  const auto vectors = static_cast<std::int64_t>(r.diag.size()) + (r.grad ? 1 : 0);
+  Emit e(impl_->kernels(), dtype);
+  compose(r, graph(), impl_->loss(), e);
+  return Plan::arena_bytes(std::move(e)) +
+         (outputs + vectors * num_params()) * static_cast<std::int64_t>(size_of(dtype));
 }
 
 void Objective::predict(View w, const Inputs& x, Target out, const Mode& mode) const {

@@ -34,6 +34,12 @@ Plan::Plan(Emit&& emit, Device& device)
   load_constants(emit.slots_, offsets, emit.dtype_);
 }
 
+std::int64_t Plan::arena_bytes(Emit&& emit) {
+  std::int64_t total = 0;
+  pack_arena(emit.slots_, emit.phase_begin_.size(), &total);
+  return total;
+}
+
 void Plan::load_constants(const std::vector<Slot>& slots, const std::vector<std::int64_t>& offsets,
                           DType dtype) {
   for (std::size_t i = 0; i < slots.size(); ++i) {

@@ -196,21 +196,7 @@ NodeArrays Sweep::vjp(Operand seed, std::int64_t reps, ParameterSink* sink) {
   return g;
 }
 
-// Columns of single samples, side by side in one array, must not reach each other.
-void Sweep::check_samples_are_apart() const {
-  std::string layers;
-  for (std::size_t i = 0; i < sites_.size(); ++i) {
-    const Node& node = graph_.nodes()[i];
-    if (!active_[i] || !node.op || !node.op->couples_samples(train_)) continue;
-    layers += (layers.empty() ? "" : ", ") + node.op->describe() + " '" + node.name + "'";
-  }
-  if (layers.empty()) return;
-  throw UnsupportedError("squared gradients of single samples need samples that are apart, but " +
-                         layers + " shares statistics among them");
-}
-
 void Sweep::vjp_squares(Operand seed, std::int64_t reps, double scale, ParameterSink& sink) {
-  check_samples_are_apart();
   std::vector<int> uses_left(graph_.groups().size(), 0);
   for (const Node& n : graph_.nodes()) {
     if (n.group >= 0) ++uses_left[static_cast<std::size_t>(n.group)];

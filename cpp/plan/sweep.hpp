@@ -86,7 +86,6 @@ class Sweep {
   std::size_t root(int node) const { return root_[static_cast<std::size_t>(node)]; }
   std::int64_t size(std::size_t node) const;
   std::int64_t add_buffers(Site& s, const Node& node, bool tracked, std::int64_t at);
-  void check_samples_are_apart() const;
   Out adjoint(NodeArrays& a, int node, std::int64_t reps);  // where a consumer adds
   std::vector<Out> adjoints(NodeArrays& a, const Node& node, std::int64_t reps);
   std::vector<In> gather(const NodeArrays& a, const Node& node) const;

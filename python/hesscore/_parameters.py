@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 #: Names of the diagonals that `Objective.diag` and `Objective.evaluate` know.
 diag_kinds: tuple[str, ...] = tuple(_core.diag_kinds())
 
-_QUANTITIES = ("predict", "loss", "grad", "jvp", "vjp", "hvp", "ggnvp", "fishervp", *diag_kinds)
+_COLUMNS = ("name", "layer", "shape", "params", "supports", "supports_training")
 
 
 class Parameters:
@@ -135,6 +136,10 @@ class Parameters:
     def supports(self) -> list[dict[str, Any]]:
         """List the layers: name, layer, output shape, parameters and the quantities they support.
 
+        Each row is a dict; "supports" holds the quantities that the layer has rules for, and
+        "supports_training" those with ``train=True``. What a layer lacks is refused before anything
+        runs, with the names of all such layers.
+
         Examples
         --------
         >>> import hesscore as hc
@@ -143,10 +148,54 @@ class Parameters:
         >>> row["layer"], row["shape"], row["params"], "hesscale" in row["supports"]
         ('Linear(3, 2)', (2,), 8, True)
         """
-        return [
-            {"name": name, "layer": layer, "shape": shape, "params": n, "supports": _QUANTITIES}
-            for name, layer, shape, n in self._graph.rows
-        ]
+        return [dict(zip(_COLUMNS, row, strict=True)) for row in self._graph.rows]
+
+    def memory(
+        self,
+        batch: int,
+        quantities: Sequence[str] = ("loss", "grad"),
+        *,
+        dtype: Any = "float32",
+        train: bool | tuple[int, int] = False,
+        samples: int = 1,
+    ) -> int:
+        """Tell the memory that `evaluate` will need, in bytes, before it runs.
+
+        Counts activations, adjoints, everything in between, and the results; not `w`, `x`, `y` and
+        the state of an optimizer. A plan keeps its part for the next call with a batch of the same
+        size and the same quantities.
+
+        Parameters
+        ----------
+        batch : int
+            Samples.
+        quantities : sequence of str
+            As in `evaluate`.
+        dtype : {"float32", "float64"}
+            Of `w`.
+        train, samples
+            As in `evaluate`.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        UnsupportedError
+            A quantity without a rule, with the names of all layers that lack it.
+
+        Examples
+        --------
+        >>> import hesscore as hc
+        >>> f = hc.Objective(hc.Sequential(hc.Linear(4, 8), hc.Linear(8, 2)), hc.MSELoss())
+        >>> f.memory(100) < f.memory(100, ("loss", "grad", "hesscale")) < f.memory(200, ("ggn",))
+        True
+        """
+        names = [quantities] if isinstance(quantities, str) else list(quantities)
+        batch, samples = _check.integer("batch", batch, 1), _check.integer("samples", samples, 1)
+        double = _float_dtype(dtype) == np.float64
+        return self._core.memory(batch, names, double, bool(train), samples)
 
     def summary(self) -> None:
         """Print the layers with their shapes and parameters, and what is supported.
@@ -159,8 +208,8 @@ class Parameters:
         x     input         (N, 3)       0
         0     Linear(3, 2)  (N, 2)       8
         8 parameters, loss MSELoss(reduction='mean')
-        supported: predict, loss, grad, jvp, vjp, hvp, ggnvp, fishervp,
-          hesscale, hesscale_gn, bl89, ggn, ggn_mc, hutchinson, empirical_fisher
+        supported: predict, loss, grad, jvp, vjp, hvp, ggnvp, fishervp, hesscale,
+          hesscale_gn, bl89, ggn, ggn_mc, hutchinson, empirical_fisher
         """
         rows = [("name", "layer", "output", "params")]
         for row in self.supports():
@@ -170,8 +219,14 @@ class Parameters:
         for name, layer, output, params in rows:
             print(f"{name:<{a}}  {layer:<{b}}  {output:<{c}}  {params:>{d}}")
         print(f"{self.num_params} parameters, loss {self.loss_function!r}")
-        basic = _QUANTITIES[: -len(diag_kinds)]
-        print(f"supported: {', '.join(basic)},\n  {', '.join(diag_kinds)}")
+        for title, column in ("supported", "supports"), ("in training", "supports_training"):
+            names = _common([row[column] for row in self.supports()])
+            if column == "supports" or names != _common([r["supports"] for r in self.supports()]):
+                print(textwrap.fill(f"{title}: {', '.join(names)}", 79, subsequent_indent="  "))
+
+
+def _common(columns: list[tuple[str, ...]]) -> list[str]:
+    return [name for name in columns[0] if all(name in column for column in columns)]
 
 
 def _float_dtype(dtype: Any) -> np.dtype[Any]:

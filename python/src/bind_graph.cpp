@@ -5,7 +5,7 @@
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
 
-#include "hesscore/graph.hpp"
+#include "hesscore/objective.hpp"
 #include "module.hpp"
 
 namespace nb = nanobind;
@@ -31,7 +31,8 @@ void bind_losses(nb::module_& m) {
             CrossEntropyLoss{std::move(weight), ignore_index, smoothing, reduction_of(mean)}};
       },
       "weight"_a, "ignore_index"_a.none(), "label_smoothing"_a, "mean"_a);
-  m.def("mse", [](bool mean) { return AnyLoss{MSELoss{reduction_of(mean)}}; }, "mean"_a);
+  m.def(
+      "mse", [](bool mean) { return AnyLoss{MSELoss{reduction_of(mean)}}; }, "mean"_a);
   m.def(
       "bce_with_logits",
       [](std::vector<double> pos_weight, bool mean) {
@@ -46,7 +47,9 @@ void bind_losses(nb::module_& m) {
       "mean"_a);
   m.def(
       "huber",
-      [](double delta, bool mean) { return AnyLoss{HuberLoss{delta, reduction_of(mean)}}; },
+      [](double delta, bool mean) {
+        return AnyLoss{HuberLoss{delta, reduction_of(mean)}};
+      },
       "delta"_a, "mean"_a);
 }
 
@@ -60,15 +63,15 @@ nb::list layout_of(const Graph& graph) {
   return layout;
 }
 
-// (name, layer, shape, number of parameters) of every node that somebody asked for; shared
-// parameters count where first used.
+// (name, layer, shape, number of parameters, quantities, quantities in training mode) of every
+// layer; shared parameters count where first used.
 nb::list rows_of(const Graph& graph) {
   nb::list rows;
   std::vector<bool> counted(graph.groups().size(), false);
   for (const Node& node : graph.nodes()) {
+    if (node.name.empty()) continue;  // a change of memory order
     std::string name = node.name;
     std::int64_t count = 0;
-    if (name.empty()) continue;  // the builder's own
     if (node.group >= 0) {
       const auto g = static_cast<std::size_t>(node.group);
       name = graph.groups()[g].name;
@@ -77,7 +80,9 @@ nb::list rows_of(const Graph& graph) {
       }
       counted[g] = true;
     }
-    rows.append(nb::make_tuple(name, describe(node.op.get()), shape_tuple(node.shape), count));
+    rows.append(nb::make_tuple(name, describe(node.op.get()), shape_tuple(node.shape), count,
+                               nb::tuple(nb::cast(supported(node))),
+                               nb::tuple(nb::cast(supported(node, true)))));
   }
   return rows;
 }

@@ -171,6 +171,14 @@ void bind_objective(nb::module_& m) {
             return out.object;
           },
           "seed"_a, "scheme"_a)
+      .def(
+          "memory",
+          [](const PyObjective& f, std::int64_t batch, const std::vector<std::string>& quantities,
+             bool float64, bool train, int samples) {
+            return f.on(host()).memory(batch, quantities, float64 ? DType::f64 : DType::f32, train,
+                                       samples);
+          },
+          "batch"_a, "quantities"_a, "float64"_a, "train"_a, "samples"_a)
       .def("loss", &loss, "w"_a.none(), "x"_a.none(), "y"_a.none(), "sample_weight"_a.none(),
            "train"_a.none())
       .def("value_and_grad", &value_and_grad, "w"_a.none(), "x"_a.none(), "y"_a.none(),

@@ -69,6 +69,9 @@ struct Outputs {
   Target predict = {};  // network output
 };
 
+// Names of the quantities that a node has rules for, in evaluation or in training mode.
+HESSCORE_API std::vector<std::string> supported(const Node& node, bool train = false);
+
 enum class Product { hessian, ggn, fisher_mc, fisher_empirical };
 
 class HESSCORE_API Objective {
@@ -88,6 +91,11 @@ class HESSCORE_API Objective {
   Vector zeros() const;
   Vector init(std::uint64_t seed = 0, std::string_view scheme = "default") const;
   std::vector<double> init_values(std::uint64_t seed, std::string_view scheme) const;
+
+  // Bytes that evaluate() needs beside its arguments: activations, adjoints and what is asked for,
+  // on the objective's device. Quantities by name: "loss", "grad", "predict" and the diagonals.
+  std::int64_t memory(std::int64_t batch, const std::vector<std::string>& quantities, DType dtype,
+                      bool train = false, int samples = 1) const;
 
   // The loss, and whatever `out` asks for, from one forward and one backward sweep where the
   // quantities allow it. Nothing is written when an argument is bad.

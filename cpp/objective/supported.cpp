@@ -1,0 +1,104 @@
+// Quantities, the rules they need, and the layers that lack one.
+#include "objective/supported.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "ops/op.hpp"
+
+namespace hesscore {
+namespace {
+
+// Squared gradients of single samples are columns side by side that must not reach each other.
+struct Quantity {
+  std::string_view name;
+  bool of_single_samples;
+};
+constexpr Quantity kQuantities[] = {
+    {"predict", false},  {"loss", false},        {"grad", false},           {"jvp", false},
+    {"vjp", false},      {"hvp", false},         {"ggnvp", false},          {"fishervp", false},
+    {"hesscale", false}, {"hesscale_gn", false}, {"bl89", false},           {"ggn", true},
+    {"ggn_mc", true},    {"hutchinson", false},  {"empirical_fisher", true}};
+
+constexpr std::pair<std::string_view, Diag> kDiagonals[] = {
+    {"hesscale", Diag::hesscale},
+    {"hesscale_gn", Diag::hesscale_gn},
+    {"bl89", Diag::bl89},
+    {"ggn", Diag::ggn},
+    {"ggn_mc", Diag::ggn_mc},
+    {"hutchinson", Diag::hutchinson},
+    {"empirical_fisher", Diag::empirical_fisher}};
+
+std::string_view name_of(Diag kind) {
+  for (const auto& [name, known] : kDiagonals) {
+    if (known == kind) return name;
+  }
+  return {};
+}
+
+bool of_single_samples(std::string_view name) {
+  return std::any_of(std::begin(kQuantities), std::end(kQuantities),
+                     [&](const Quantity& q) { return q.name == name && q.of_single_samples; });
+}
+
+// Do parameters reach its value? Adjoints stop at the others.
+std::vector<bool> reached(const Graph& graph) {
+  std::vector<bool> active;
+  for (const Node& n : graph.nodes()) {
+    active.push_back(n.group >= 0 || std::any_of(n.inputs.begin(), n.inputs.end(), [&](int i) {
+                       return active[static_cast<std::size_t>(i)];
+                     }));
+  }
+  return active;
+}
+
+}  // namespace
+
+std::vector<std::string> supported(const Node& node, bool train) {
+  std::vector<std::string> names;
+  for (const Quantity& q : kQuantities) {
+    if (q.of_single_samples && node.op && node.op->couples_samples(train)) continue;
+    names.emplace_back(q.name);
+  }
+  return names;
+}
+
+Request request_for(const std::vector<std::string>& quantities, int samples) {
+  Request r;
+  for (const std::string& name : quantities) {
+    const auto* const known = std::find_if(std::begin(kDiagonals), std::end(kDiagonals),
+                                           [&](const auto& d) { return d.first == name; });
+    if (known != std::end(kDiagonals)) {
+      const bool sampled = known->second == Diag::ggn_mc || known->second == Diag::hutchinson;
+      r.diag.push_back({known->second, sampled ? samples : 1});
+    } else if (name == "grad") {
+      r.grad = true;
+    } else if (name == "predict") {
+      r.predict = true;
+    } else if (name != "loss") {
+      throw OptionError("quantities", "loss, grad, predict and diagonals", "'" + name + "'");
+    }
+  }
+  return r;
+}
+
+void check_supported(const Request& r, const Graph& graph) {
+  std::string refused;
+  for (const DiagRequest& d : r.diag) {
+    if (of_single_samples(name_of(d.kind))) refused = name_of(d.kind);
+  }
+  if (r.what != Request::What::evaluate || refused.empty()) return;
+  const std::vector<bool> active = reached(graph);
+  std::string layers;
+  for (std::size_t i = 0; i < active.size(); ++i) {
+    const Node& node = graph.nodes()[i];
+    if (!node.op || !active[i] || !node.op->couples_samples(r.train)) continue;
+    layers += (layers.empty() ? "" : ", ") + node.op->describe() + " '" + node.name + "'";
+  }
+  if (layers.empty()) return;
+  throw UnsupportedError(refused + " squares the gradients of single samples, but samples share " +
+                         "statistics" + (r.train ? " in training mode" : "") + " in " + layers);
+}
+
+}  // namespace hesscore
