@@ -205,6 +205,7 @@ def test_memory_comes_from_cupy():
     f, args = make()
     device = to_device(args)
     pool = cupy.get_default_memory_pool()
+    gc.collect()  # what other tests left
     before = pool.used_bytes()
     f.hvp(device["w"], device["x"], device["y"], device["v"])
     assert pool.used_bytes() > before
