@@ -3,6 +3,7 @@
 #pragma once
 
 #include "math/activations.hpp"
+#include "op_cases/convolutions.hpp"
 #include "op_cases/op_case.hpp"
 
 namespace op_cases {
@@ -144,7 +145,7 @@ inline std::vector<OpCase> activation_cases() {
 
 inline std::vector<OpCase> all() {
   std::vector<OpCase> rows = linear_cases();
-  for (auto&& more : {structural_cases(), activation_cases()}) {
+  for (auto&& more : {structural_cases(), activation_cases(), convolution_cases()}) {
     rows.insert(rows.end(), more.begin(), more.end());
   }
   return rows;

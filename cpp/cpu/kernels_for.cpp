@@ -24,6 +24,8 @@ struct Variant {
       name::register_vectors(table);                                             \
       name::register_cg(table);                                                  \
       name::register_plumbing(table);                                            \
+      name::register_conv(table);                                                \
+      name::register_conv_weights(table);                                        \
       name::register_transposes(table);                                          \
     }                                                                            \
   }

@@ -4,11 +4,21 @@
 
 #include <utility>
 
+#include "cpu/isa/own_copy.hpp"
 #include "cpu/isa/pack.hpp"
 #include "cpu/isa/rule.hpp"
-#include "cpu/parallel.hpp"
 
 namespace hesscore::cpu::HC_ISA {
+
+// A V that is nowhere in memory: it packs (k .. k + depth) x (column .. column + columns) of an
+// item in `vectors` vectors, or the squares of that.
+template <class T>
+struct Panels {
+  const void* context = nullptr;
+  void (*pack)(const void* context, std::int64_t item, std::int64_t k, std::int64_t depth,
+               std::int64_t column, std::int64_t columns, int vectors, bool squares,
+               T* out) = nullptr;
+};
 
 // C (rows, columns) (+)= S (rows, k) V (k, columns), with S broadcast and V read in vectors.
 template <class T>
@@ -19,6 +29,7 @@ struct Problem {
   const T* v = nullptr;
   bool v_along_k = false;     // V is stored (columns, k)
   std::int64_t v_stride = 0;  // of the index of V that is not contiguous
+  Panels<T> panels = {};      // in place of v
   T* c = nullptr;
   std::int64_t c_stride = 0;
   bool transposed = false;  // C is stored (columns, rows)
@@ -87,17 +98,6 @@ inline constexpr std::int64_t kSerialWork = 100'000;
 inline constexpr std::int64_t kTaskWork = 32'000;
 inline constexpr std::int64_t kFinishWork = 64;  // of an epilogue on one vector
 
-// What a thread has packed last, in front of the copy itself: tasks of one job that follow each
-// other on a thread share it. Every thread packs for itself, since reading what another core has
-// just written costs more than packing it again.
-struct PackedBy {
-  const void* variant = nullptr;  // the address of this variant's `jobs`
-  std::int64_t job = -1, which = -1;
-
-  bool operator==(const PackedBy&) const = default;
-};
-inline std::int64_t jobs = 0;
-
 template <class T>
 class Blocks {
  public:
@@ -112,7 +112,7 @@ class Blocks {
                 (problem.positions == 0 && problem.s2 == nullptr &&
                  problem.s_layout == Layout::along_rows && vectors_.parts > kFewPanels &&
                  in_few_sets(problem.s_stride))),
-        pack_v_(problem.square_v || problem.v_along_k ||
+        pack_v_(problem.square_v || problem.v_along_k || problem.panels.pack ||
                 (tiles_.parts > kFewPanels && in_few_sets(problem.v_stride))) {
     choose_depth();
   }
@@ -125,7 +125,7 @@ class Blocks {
       b.tiles = at_most(tiles, tiles_.parts - b.tile);
       for (b.k = 0; b.k < p_.k; b.k += depth_) {
         b.depth = at_most(depth_, p_.k - b.k);
-        b.job = __atomic_add_fetch(&jobs, 1, __ATOMIC_RELAXED);
+        b.job = new_job();
         multiply(b);
       }
     }
@@ -145,8 +145,6 @@ class Blocks {
       (512 << 10) / sizeof(T);                                  // numbers of S packed at a time
   static constexpr std::int64_t kGroup = 4, kPackedGroup = 32;  // tiles, see multiply()
   static constexpr std::int64_t kFewPanels = 4;
-  static constexpr std::int64_t kHeader = 64;  // bytes
-  static_assert(sizeof(PackedBy) <= kHeader);
 
   // A block of the iteration space: the first and the number of tiles of S and steps of k.
   struct Block {
@@ -180,35 +178,19 @@ class Blocks {
     return part == 1 || pack_v_ || columns_of(q) < vectors_.length(q) * kLanes<T>;
   }
 
-  // The thread's buffer for `size` numbers; `fill` is called unless it holds (job, which) already.
-  template <class Fill>
-  static const T* own_copy(int buffer, std::int64_t size, std::int64_t job, std::int64_t which,
-                           const Fill& fill) {
-    char* memory = static_cast<char*>(scratch(buffer, kHeader + size * sizeof(T)));
-    T* numbers = reinterpret_cast<T*>(memory + kHeader);
-    PackedBy& holds = *reinterpret_cast<PackedBy*>(memory);
-    const PackedBy wanted{&jobs, job, which};
-    if (!(holds == wanted)) {
-      holds = {};
-      fill(numbers);
-      holds = wanted;
-    }
-    return numbers;
-  }
-
   // Panel q and, after it, its squares when both are wanted; null if V is read in place.
   const T* own_panel(const Block& b, std::int64_t item, std::int64_t q) const {
     if (parts_ == 1 && !packed(q, 0)) return nullptr;
     const std::int64_t own = p_.v_batch ? item : 0;
-    return own_copy(0, parts_ * kPanel * depth_, b.job, own * vectors_.parts + q,
-                    [&](T* panel) { pack_panel(b, own, q, panel); });
+    return own_copy<T>(0, parts_ * kPanel * depth_, b.job, own * vectors_.parts + q,
+                       [&](T* panel) { pack_panel(b, own, q, panel); });
   }
 
   // All tiles of the block; null if S is read in place.
   const T* own_tiles(const Block& b, std::int64_t item) const {
     if (!pack_s_) return nullptr;
     const std::int64_t own = p_.s_batch ? item : 0;
-    return own_copy(1, b.tiles * s_tile_size(), b.job, own, [&](T* tiles) {
+    return own_copy<T>(1, b.tiles * s_tile_size(), b.job, own, [&](T* tiles) {
       for (std::int64_t t = 0; t < b.tiles; ++t) {
         pack_tile(b, own, b.tile + t, tiles + t * s_tile_size());
       }
@@ -216,18 +198,23 @@ class Blocks {
   }
 
   void pack_panel(const Block& b, std::int64_t item, std::int64_t q, T* panel) const {
-    const std::int64_t column = first_column(q);
-    const T* v = p_.v + item * p_.v_batch;
-    v += p_.v_along_k ? column * p_.v_stride + b.k : b.k * p_.v_stride + column;
-    for (int part = 0; part < parts_; ++part) {
+    const std::int64_t column = first_column(q), columns = columns_of(q);
+    const int vectors = vectors_.length(q);
+    for (int part = 0; part < parts_; ++part, panel += kPanel * depth_) {
       if (!packed(q, part)) continue;
       const bool squares = p_.square_v || part == 1;
+      if (p_.panels.pack) {
+        p_.panels.pack(p_.panels.context, item, b.k, b.depth, column, columns, vectors, squares,
+                       panel);
+        continue;
+      }
+      const T* v = p_.v + item * p_.v_batch;
+      v += p_.v_along_k ? column * p_.v_stride + b.k : b.k * p_.v_stride + column;
       const auto function = p_.v_along_k
                                 ? squares ? &pack_transposed<true, T> : &pack_transposed<false, T>
                             : squares ? &pack_columns<true, T>
                                       : &pack_columns<false, T>;
-      function(v, p_.v_stride, b.depth, columns_of(q), vectors_.length(q),
-               panel + part * kPanel * depth_);
+      function(v, p_.v_stride, b.depth, columns, vectors, panel);
     }
   }
 

@@ -1,4 +1,5 @@
 // Products, dual products and grouped squares as instances of one packed, register-tiled product.
+#include "cpu/isa/products.hpp"
 #include "backend/kernels.hpp"
 #include "cpu/isa/column_sum.hpp"
 #include "cpu/isa/dots.hpp"
@@ -64,12 +65,6 @@ std::int64_t cost(const Problem<T>& p, std::int64_t k, std::int64_t batch) {
   return vectors * (16 * k * p.rows + packing + (p.transposed ? 48 * p.rows : 0));
 }
 
-template <class T>
-Finish<T> finish_of(const kernels::Epilogue& e, const T* c, const T* c2) {
-  if (e.kind == kernels::Epilogue::none) return {};
-  return {e.kind, Rule<T>(e.act), c, c2, pointer<T>(e.x), pointer<T>(e.y), pointer<T>(e.y2)};
-}
-
 // A batch that shares B and B's bias and is stacked in A and C is one product with more rows.
 bool stacked(const kernels::Product::Args& a) {
   return a.batch > 1 && !a.trans_a && a.stride_b == 0 && a.stride_bias == 0 &&
@@ -123,6 +118,8 @@ void row_sums(In a, Out sum, std::int64_t k, std::int64_t m, std::int64_t batch 
                           .stride_y = stride_sum});
 }
 
+}  // namespace
+
 template <class T>
 void product(void*, const kernels::Product::Args& args) {
   kernels::Product::Args a = args;
@@ -172,11 +169,13 @@ void dual_product(void*, const kernels::DualProduct::Args& a) {
   Blocks<T>(p).run();
 }
 
+namespace {
+
 // With one position a group's square is a product of squares: sum_g a_g^2 (b_g^2)', in which the
 // stacked a that share a b are added up first.
 template <class T>
-void grouped_square(const kernels::GroupedSquare::Args& a, std::int64_t first, std::int64_t shared,
-                    std::int64_t reps, bool add) {
+void square_groups(const kernels::GroupedSquare::Args& a, std::int64_t first, std::int64_t shared,
+                   std::int64_t reps, bool add) {
   Problem<T> p;
   p.s = pointer<T>(a.a) + first * a.positions * a.m;
   p.s_layout = Layout::along_rows;
@@ -197,14 +196,18 @@ void grouped_square(const kernels::GroupedSquare::Args& a, std::int64_t first, s
   Blocks<T>(p).run();
 }
 
+}  // namespace
+
 template <class T>
 void grouped_square(void*, const kernels::GroupedSquare::Args& a) {
   const std::int64_t reps = a.groups / a.groups_b, rest = a.groups % a.groups_b;
-  if (reps > 0) grouped_square<T>(a, 0, a.groups_b, reps, a.c.accumulate);
+  if (reps > 0) square_groups<T>(a, 0, a.groups_b, reps, a.c.accumulate);
   if (rest > 0) {
-    grouped_square<T>(a, reps * a.groups_b, rest, 1, a.c.accumulate || reps > 0);
+    square_groups<T>(a, reps * a.groups_b, rest, 1, a.c.accumulate || reps > 0);
   }
 }
+
+namespace {
 
 template <class T>
 void add_products(KernelTable& table, DType dtype) {
@@ -214,6 +217,13 @@ void add_products(KernelTable& table, DType dtype) {
 }
 
 }  // namespace
+
+template void product<float>(void*, const kernels::Product::Args&);
+template void product<double>(void*, const kernels::Product::Args&);
+template void dual_product<float>(void*, const kernels::DualProduct::Args&);
+template void dual_product<double>(void*, const kernels::DualProduct::Args&);
+template void grouped_square<float>(void*, const kernels::GroupedSquare::Args&);
+template void grouped_square<double>(void*, const kernels::GroupedSquare::Args&);
 
 void register_products(KernelTable& table) {
   add_products<float>(table, DType::f32);

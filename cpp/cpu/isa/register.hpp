@@ -4,15 +4,17 @@
 
 #include "backend/kernel_table.hpp"
 
-#define HC_DECLARE_REGISTRATIONS(isa)     \
-  namespace hesscore::cpu::isa {          \
-  void register_products(KernelTable&);   \
-  void register_maps(KernelTable&);       \
-  void register_losses(KernelTable&);     \
-  void register_vectors(KernelTable&);    \
-  void register_cg(KernelTable&);         \
-  void register_plumbing(KernelTable&);   \
-  void register_transposes(KernelTable&); \
+#define HC_DECLARE_REGISTRATIONS(isa)       \
+  namespace hesscore::cpu::isa {            \
+  void register_products(KernelTable&);     \
+  void register_maps(KernelTable&);         \
+  void register_losses(KernelTable&);       \
+  void register_vectors(KernelTable&);      \
+  void register_cg(KernelTable&);           \
+  void register_plumbing(KernelTable&);     \
+  void register_conv(KernelTable&);         \
+  void register_conv_weights(KernelTable&); \
+  void register_transposes(KernelTable&);   \
   }
 
 HC_DECLARE_REGISTRATIONS(portable)

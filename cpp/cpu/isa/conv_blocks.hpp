@@ -1,0 +1,278 @@
+// Cuts a convolution into blocks of output pixels, packs its weights once, copies the images of a
+// block where zeros surround them, and spreads blocks and panels of channels over the pool.
+#pragma once
+
+#include "cpu/isa/blocks.hpp"
+#include "cpu/isa/conv_pack.hpp"
+#include "cpu/isa/conv_tile.hpp"
+
+namespace hesscore::cpu::HC_ISA {
+
+template <class T, int... RV>
+constexpr auto patch_tiles(std::integer_sequence<int, RV...>) {
+  struct Table {
+    PatchKernel<T> at[sizeof...(RV)];
+  };
+  return Table{{&patch_tile<RV / kTileVectors + 1, RV % kTileVectors + 1, T>...}};
+}
+
+template <class T, int... RV>
+constexpr auto channel_tiles(std::integer_sequence<int, RV...>) {
+  struct Table {
+    PatchKernel<T> at[sizeof...(RV)];
+  };
+  return Table{{&channel_tile<RV / kTileVectors + 1, RV % kTileVectors + 1, T>...}};
+}
+
+template <class T>
+struct WindowOperands {
+  const T *x, *x2, *w, *bias;  // x2: a second sum, with the squares of the same weights
+  T *y, *y2;
+  bool add, add2, square_w;
+  Finish<T> finish;
+};
+
+template <class T>
+class WindowProduct {
+ public:
+  WindowProduct(const Window& window, const WindowOperands<T>& operands)
+      : win_(window),
+        o_(operands),
+        by_channel_(window.by_channel()),
+        parts_(operands.x2 ? 2 : 1),
+        groups_(by_channel_ ? 1 : window.groups),
+        depth_(by_channel_ ? window.c : window.depth),
+        width_(by_channel_ ? window.to_c : window.width),
+        k_(window.tap_count * (by_channel_ ? 1 : window.depth)),
+        reach_(window),
+        copies_(!reach_.inside(window) || (groups_ > 1 && window.tap_count > 1)),
+        vectors_((width_ + kLanes<T> - 1) / kLanes<T>, kTileVectors),
+        rows_(window.rows, rows_of_block()),
+        images_(window.n, images_of_block()) {}
+
+  void run() {
+    list_runs();
+    pack();
+    job_ = new_job();
+    const std::int64_t panels = groups_ * vectors_.parts;
+    for_each_task(images_.parts * rows_.parts * panels, serial(), [&](std::int64_t i) {
+      multiply(i / panels, i % panels / vectors_.parts, i % vectors_.parts);
+    });
+  }
+
+ private:
+  static constexpr std::int64_t kDepth = 2048 / sizeof(T);  // of a block of k
+  static constexpr std::int64_t kBlockPixels = 256;
+  enum Buffer { copy_buffer = 2, pixel_buffer, weight_buffer, run_buffer = 7 };
+
+  std::int64_t pixels() const { return win_.rows * win_.columns; }
+  std::int64_t block_pixels() const {
+    const std::int64_t least = kTaskWork / at_least(k_ * vectors_.length(0), 1);
+    return at_least(kBlockPixels, least);
+  }
+  std::int64_t rows_of_block() const {
+    return at_least(at_most(block_pixels() / win_.columns, win_.rows), 1);
+  }
+  std::int64_t images_of_block() const {
+    return rows_.parts > 1 ? 1 : at_least(block_pixels() / pixels(), 1);
+  }
+  bool serial() const {
+    const std::int64_t vectors = groups_ * vectors_.n;
+    return win_.n * pixels() * vectors * (k_ + 2) * parts_ < kSerialWork;
+  }
+
+  // ---- the contiguous pieces of a patch, in blocks of at most about kDepth steps ----
+
+  // In a copied block, or in the image itself.
+  std::int64_t row_step() const {
+    return copies_ ? reach_.columns(win_.columns, win_.step_w) * depth_ : win_.w * win_.c;
+  }
+  std::int64_t pixel_step() const { return copies_ ? depth_ : win_.c; }
+  std::int64_t offset_of(const Tap& t) const {
+    return copies_ ? (t.row - reach_.top) * row_step() + (t.column - reach_.left) * pixel_step()
+                   : t.row * row_step() + t.column * pixel_step();
+  }
+
+  void list_runs() {
+    const std::int64_t pieces = by_channel_ ? 1 : (depth_ + kDepth - 1) / kDepth + 1;
+    const std::int64_t most = win_.tap_count * pieces + 1;
+    runs_ = static_cast<Run*>(scratch(run_buffer, 2 * most * std::int64_t{sizeof(Run)}));
+    blocks_ = runs_ + most;
+    run_count_ = block_count_ = 0;
+    const std::int64_t piece = by_channel_ ? 1 : depth_;
+    for (std::int64_t t = 0; t < win_.tap_count; ++t) {
+      const std::int64_t offset = offset_of(win_.taps[t]);
+      Run* last = run_count_ > 0 ? runs_ + run_count_ - 1 : nullptr;
+      if (last && !by_channel_ && last->offset + last->length == offset &&
+          last->length + piece <= kDepth) {
+        last->length += piece;
+        continue;
+      }
+      for (std::int64_t done = 0; done < piece;) {
+        const std::int64_t length = at_most(piece - done, kDepth);
+        runs_[run_count_++] = {offset + done, length};
+        done += length;
+      }
+    }
+    for (std::int64_t r = 0, steps = 0; r < run_count_; steps += runs_[r++].length) {
+      Run* last = block_count_ > 0 ? blocks_ + block_count_ - 1 : nullptr;
+      if (last == nullptr || steps + runs_[r].length - last->length > kDepth) {
+        blocks_[block_count_++] = {r, steps};  // its first run and the steps before it
+      }
+    }
+    if (run_count_ == 0) blocks_[block_count_++] = {0, 0};
+  }
+
+  // ---- packing ----
+
+  std::int64_t panel_offset(std::int64_t group, std::int64_t q, int part) const {
+    return ((part * groups_ + group) * vectors_.n + vectors_.begin(q)) * kLanes<T> * k_;
+  }
+
+  void pack() {
+    const std::int64_t all = groups_ * vectors_.parts;
+    constexpr std::int64_t kAhead = 8 * kTileVectors * kLanes<T>;
+    packed_ = static_cast<T*>(
+        scratch(weight_buffer, (panel_offset(0, 0, parts_) + kAhead) * std::int64_t{sizeof(T)}));
+    for_each_task(all * parts_, all * k_ * kTileVectors < kSerialWork / 4, [&](std::int64_t i) {
+      const std::int64_t group = i % all / vectors_.parts, q = i % vectors_.parts;
+      const int part = static_cast<int>(i / all);
+      T* panel = packed_ + panel_offset(group, q, part);
+      (o_.square_w || part == 1) ? pack<true>(group, q, panel) : pack<false>(group, q, panel);
+    });
+  }
+
+  template <bool squares>
+  void pack(std::int64_t group, std::int64_t q, T* panel) const {
+    const int vectors = vectors_.length(q);
+    const std::int64_t taps = win_.kernel_taps;
+    for (int j = 0; j < vectors; ++j) {
+      const std::int64_t column = (vectors_.begin(q) + j) * kLanes<T>;
+      const int present = static_cast<int>(at_most(width_ - column, kLanes<T>));
+      T* out = panel + j * kLanes<T>;
+      if (by_channel_ || win_.transposed) {
+        const T* w = o_.w + group * win_.depth * win_.width * taps + column * taps;
+        pack_filters_transposed<squares>(win_, w, present, out, vectors * kLanes<T>);
+      } else {
+        const T* w = o_.w + (group * win_.width + column) * win_.depth * taps;
+        pack_filters<squares>(win_, w, present, out, vectors * kLanes<T>);
+      }
+    }
+  }
+
+  // ---- blocks ----
+
+  struct Block {
+    std::int64_t image, images, row, rows;
+  };
+
+  std::int64_t copied_image(std::int64_t rows) const {
+    return reach_.rows(rows, win_.step_h) * row_step();
+  }
+
+  // The patches of a block of whole rows; a smaller block is the beginning of a larger one.
+  const Pixel* own_pixels() const {
+    const std::int64_t images = images_.length(0), rows = rows_.length(0);
+    return own_copy<Pixel>(pixel_buffer, images * rows * win_.columns, job_, 0, [&](Pixel* p) {
+      const std::int64_t image = copies_ ? copied_image(rows) : win_.image();
+      for (std::int64_t m = 0; m < images; ++m) {
+        for (std::int64_t u = 0; u < rows; ++u) {
+          for (std::int64_t v = 0; v < win_.columns; ++v) {
+            *p++ = {m * image + u * win_.step_h * row_step() + v * win_.step_w * pixel_step(),
+                    m * win_.to_image() + u * win_.to_step_h * win_.to_w * win_.to_c +
+                        v * win_.to_step_w * win_.to_c};
+          }
+        }
+      }
+    });
+  }
+
+  // The images of a block and, after them, those of the second sum; null if they are read in place.
+  const T* own_images(const Block& b, std::int64_t index, std::int64_t group) const {
+    if (!copies_) return nullptr;
+    const std::int64_t size = copied_image(b.rows),
+                       part = images_.length(0) * copied_image(rows_.length(0));
+    return own_copy<T>(copy_buffer, parts_ * part, job_, index * groups_ + group, [&](T* out) {
+      for (int p = 0; p < parts_; ++p) {
+        for (std::int64_t m = 0; m < b.images; ++m) {
+          const T* image = (p ? o_.x2 : o_.x) + (b.image + m) * win_.image() + group * depth_;
+          copy_padded(image, win_, b.row * win_.step_h + reach_.top, reach_.left,
+                      reach_.rows(b.rows, win_.step_h), reach_.columns(win_.columns, win_.step_w),
+                      depth_, out + p * part + m * size);
+        }
+      }
+    });
+  }
+
+  void multiply(std::int64_t index, std::int64_t group, std::int64_t q) const {
+    const std::int64_t i = index / rows_.parts, r = index % rows_.parts;
+    const Block b{images_.begin(i), images_.length(i), rows_.begin(r), rows_.length(r)};
+    const Pixel* pixels = own_pixels();
+    const T* copied = own_images(b, index, group);
+    const std::int64_t column = vectors_.begin(q) * kLanes<T>;
+    const std::int64_t to =
+        ((b.image * win_.to_h + win_.first_row + b.row * win_.to_step_h) * win_.to_w +
+         win_.first_column) *
+            win_.to_c +
+        group * width_ + column;
+    for (int part = 0; part < parts_; ++part) {
+      PatchTile<T> tile{};
+      tile.s = copied ? copied + part * images_.length(0) * copied_image(rows_.length(0))
+                      : (part ? o_.x2 : o_.x) + b.image * win_.image() +
+                            b.row * win_.step_h * row_step() + group * depth_;
+      if (by_channel_) tile.s += column;
+      tile.c = (part ? o_.y2 : o_.y) + to;
+      tile.columns = static_cast<int>(at_most(width_ - column, vectors_.length(q) * kLanes<T>));
+      if (part == 0 && o_.bias) tile.bias = o_.bias + group * width_ + column;
+      multiply(tile, b, part, packed_ + panel_offset(group, q, part), vectors_.length(q), pixels);
+    }
+    if (o_.finish.kind != kernels::Epilogue::none) finish(b, q, to, pixels);
+  }
+
+  // All pixels of the block, one block of k after the other.
+  void multiply(PatchTile<T> tile, const Block& b, int part, const T* v, int vectors,
+                const Pixel* pixels) const {
+    const Cut tiles(b.images * b.rows * win_.columns, kTileRows);
+    for (std::int64_t k = 0; k < block_count_; ++k) {
+      const std::int64_t end = k + 1 < block_count_ ? blocks_[k + 1].offset : run_count_;
+      tile.runs = runs_ + blocks_[k].offset;
+      tile.run_count = end - blocks_[k].offset;
+      tile.v = v + blocks_[k].length * vectors * kLanes<T>;
+      tile.add = k > 0 || (part ? o_.add2 : o_.add);
+      if (k > 0) tile.bias = nullptr;
+      for (std::int64_t t = 0; t < tiles.parts; ++t) {
+        tile.pixels = pixels + tiles.begin(t);
+        kernel(tiles.length(t), vectors)(tile);
+      }
+    }
+  }
+
+  void finish(const Block& b, std::int64_t q, std::int64_t to, const Pixel* pixels) const {
+    const std::int64_t count = b.images * b.rows * win_.columns, column = to % win_.to_c;
+    if (groups_ * vectors_.parts == 1) return o_.finish(to, count * win_.to_c);
+    const std::int64_t columns = at_most(width_ - column % width_, vectors_.length(q) * kLanes<T>);
+    for (std::int64_t i = 0; i < count; ++i) o_.finish(to + pixels[i].to, columns);
+  }
+
+  PatchKernel<T> kernel(int rows, int vectors) const {
+    using All = std::make_integer_sequence<int, kTileRows * kTileVectors>;
+    static constexpr auto patch = patch_tiles<T>(All{});
+    static constexpr auto channel = channel_tiles<T>(All{});
+    const int i = (rows - 1) * kTileVectors + vectors - 1;
+    return by_channel_ ? channel.at[i] : patch.at[i];
+  }
+
+  const Window& win_;
+  const WindowOperands<T>& o_;
+  const bool by_channel_;
+  const int parts_;
+  const std::int64_t groups_, depth_, width_, k_;
+  const Reach reach_;
+  const bool copies_;
+  const Cut vectors_, rows_, images_;
+  Run *runs_ = nullptr, *blocks_ = nullptr;
+  std::int64_t run_count_ = 0, block_count_ = 0, job_ = 0;
+  T* packed_ = nullptr;
+};
+
+}  // namespace hesscore::cpu::HC_ISA

@@ -1,0 +1,114 @@
+// The patches of images as panels of a product: rows are output pixels, columns (tap, channel).
+#pragma once
+
+#include "cpu/isa/blocks.hpp"
+#include "cpu/isa/conv_pack.hpp"
+#include "cpu/isa/conv_tile.hpp"
+
+namespace hesscore::cpu::HC_ISA {
+
+template <class T>
+class Patches {
+ public:
+  // Item i of a batch starts `stride` numbers after the one before it.
+  Patches(const Window& window, const T* x, std::int64_t stride)
+      : win_(window), reach_(window), x_(x), stride_(stride), job_(new_job()) {}
+
+  Panels<T> panels() const {
+    return {this, [](const void* self, std::int64_t item, std::int64_t k, std::int64_t depth,
+                     std::int64_t column, std::int64_t columns, int vectors, bool squares, T* out) {
+              const auto& p = *static_cast<const Patches*>(self);
+              squares ? p.template pack<true>(item, k, depth, column, columns, vectors, out)
+                      : p.template pack<false>(item, k, depth, column, columns, vectors, out);
+            }};
+  }
+
+ private:
+  static constexpr int kBuffer = 2;
+  static constexpr int kMostRuns = kTileVectors * kLanes<T>;
+
+  std::int64_t row_step() const { return reach_.columns(win_.columns, win_.step_w) * win_.depth; }
+
+  // The part of a row of patches that is wanted: pieces that lie side by side in the copied images.
+  int list_runs(std::int64_t column, std::int64_t columns, Run* runs) const {
+    int count = 0;
+    for (std::int64_t c = column; c < column + columns;) {
+      const Tap& tap = win_.taps[c / win_.depth];
+      const std::int64_t channel = c % win_.depth;
+      const std::int64_t length = at_most(win_.depth - channel, column + columns - c);
+      const std::int64_t offset =
+          (tap.row - reach_.top) * row_step() + (tap.column - reach_.left) * win_.depth + channel;
+      if (count > 0 && runs[count - 1].offset + runs[count - 1].length == offset) {
+        runs[count - 1].length += length;
+      } else {
+        runs[count++] = {offset, length};
+      }
+      c += length;
+    }
+    return count;
+  }
+
+  // The padded images of some rows of output pixels: image by image, the rows that are read.
+  const T* own_images(std::int64_t item, std::int64_t first, std::int64_t last) const {
+    const std::int64_t images = last / win_.rows - first / win_.rows + 1;
+    const std::int64_t size =
+        ((last - first + 1) * win_.step_h + images * reach_.rows(1, win_.step_h)) * row_step();
+    const std::int64_t which = (item * win_.n * win_.rows + first) * (win_.n * win_.rows) + last;
+    return own_copy<T>(kBuffer, size + kLanes<T>, job_, which, [&](T* out) {
+      for (std::int64_t row = first; row <= last;) {
+        const std::int64_t u = row % win_.rows, rows = at_most(win_.rows - u, last - row + 1);
+        const std::int64_t copied = reach_.rows(rows, win_.step_h);
+        copy_padded(x_ + item * stride_ + row / win_.rows * win_.image(), win_,
+                    u * win_.step_h + reach_.top, reach_.left, copied,
+                    reach_.columns(win_.columns, win_.step_w), win_.depth, out);
+        out += copied * row_step();
+        row += rows;
+      }
+    });
+  }
+
+  template <bool squares>
+  void pack(std::int64_t item, std::int64_t k, std::int64_t depth, std::int64_t column,
+            std::int64_t columns, int vectors, T* out) const {
+    Run runs[kMostRuns];
+    const int count = list_runs(column, columns, runs);
+    const std::int64_t first = k / win_.columns, last = (k + depth - 1) / win_.columns;
+    const T* image = own_images(item, first, last);
+    std::int64_t v = k % win_.columns;
+    for (std::int64_t row = first; row <= last;) {
+      const std::int64_t u = row % win_.rows, rows = at_most(win_.rows - u, last - row + 1);
+      for (std::int64_t i = 0; i < rows; ++i, v = 0) {
+        const T* from = image + i * win_.step_h * row_step();
+        for (; v < win_.columns && depth > 0; ++v, --depth, out += vectors * kLanes<T>) {
+          pack_patch<squares>(from + v * win_.step_w * win_.depth, runs, count, depth == 1, out);
+        }
+      }
+      image += reach_.rows(rows, win_.step_h) * row_step();
+      row += rows;
+    }
+  }
+
+  // What is written behind a piece is overwritten by the next one, unless nothing follows.
+  template <bool squares>
+  static void pack_patch(const T* from, const Run* runs, int count, bool end, T* out) {
+    for (int r = 0; r < count; ++r) {
+      const T* x = from + runs[r].offset;
+      const std::int64_t length = runs[r].length;
+      if (!end) {
+        for (std::int64_t j = 0; j < length; j += kLanes<T>) {
+          put<squares>(out + j, load(x + j));
+        }
+      } else {
+        for (std::int64_t j = 0; j < length; ++j) out[j] = squares ? x[j] * x[j] : x[j];
+      }
+      out += length;
+    }
+  }
+
+  const Window& win_;
+  const Reach reach_;
+  const T* x_;
+  const std::int64_t stride_, job_;
+};
+
+}  // namespace hesscore::cpu::HC_ISA

@@ -1,0 +1,109 @@
+// The micro-kernels of convolutions: like those of products, but every row of S starts where its
+// patch of the image does, and k runs through the contiguous pieces of a patch.
+#pragma once
+
+#include "cpu/isa/tile.hpp"
+
+namespace hesscore::cpu::HC_ISA {
+
+// Steps of k that lie side by side in an image, counted from the first number of a patch.
+struct Run {
+  std::int64_t offset, length;
+};
+
+// Where the patch of an output pixel starts, and where that pixel is.
+struct Pixel {
+  std::int64_t from, to;
+};
+
+template <class T>
+struct PatchTile {
+  const T* s;
+  const Pixel* pixels;
+  const Run* runs;
+  std::int64_t run_count;
+  const T* v;  // packed, Vectors vectors for each step
+  T* c;
+  const T* bias;
+  int columns;
+  bool add;
+};
+
+template <class T>
+using PatchKernel = void (*)(const PatchTile<T>&);
+
+template <int Rows, int Vectors, class T>
+HC_INLINE void store_pixels(const PatchTile<T>& t, const Vec<T> (&acc)[Rows][Vectors]) {
+  const bool add = t.add;
+  HC_UNROLL for (int j = 0; j < Vectors; ++j) {
+    const int n = t.columns - j * kLanes<T>;
+    T* c = t.c + j * kLanes<T>;
+    if (n >= kLanes<T>) {
+      const Vec<T> bias = t.bias ? load(t.bias + j * kLanes<T>) : Vec<T>{};
+      HC_UNROLL for (int i = 0; i < Rows; ++i) {
+        const Vec<T> x = acc[i][j] + bias;
+        T* to = c + t.pixels[i].to;
+        store(to, add ? load(to) + x : x);
+      }
+    } else {
+      const Vec<T> bias = t.bias ? load_partial(t.bias + j * kLanes<T>, n) : Vec<T>{};
+      HC_UNROLL for (int i = 0; i < Rows; ++i) {
+        const Vec<T> x = acc[i][j] + bias;
+        T* to = c + t.pixels[i].to;
+        store_partial(to, add ? load_partial(to, n) + x : x, n);
+      }
+    }
+  }
+}
+
+// C (+)= S V + bias: numbers of the patches are broadcast.
+template <int Rows, int Vectors, class T>
+void patch_tile(const PatchTile<T>& t) {
+  constexpr int kAhead = 8;
+  Vec<T> acc[Rows][Vectors] = {};
+  const T* v = t.v;
+  for (std::int64_t r = 0; r < t.run_count; ++r) {
+    const T* s[Rows];
+    HC_UNROLL for (int i = 0; i < Rows; ++i) s[i] = t.s + (t.pixels[i].from + t.runs[r].offset);
+    const std::int64_t length = t.runs[r].length;
+    for (std::int64_t p = 0; p < length; ++p, v += Vectors * kLanes<T>) {
+      Vec<T> x[Vectors];
+      HC_UNROLL for (int j = 0; j < Vectors; ++j) {
+        x[j] = load(v + j * kLanes<T>);
+        __builtin_prefetch(v + (kAhead * Vectors + j) * kLanes<T>);
+      }
+      HC_UNROLL for (int i = 0; i < Rows; ++i) {
+        HC_UNROLL for (int j = 0; j < Vectors; ++j) {
+          acc[i][j] = fma(splat(s[i][p]), x[j], acc[i][j]);
+        }
+      }
+    }
+  }
+  store_pixels(t, acc);
+}
+
+// The same where every channel is a group: channels of the patches are vectors, too.
+template <int Rows, int Vectors, class T>
+void channel_tile(const PatchTile<T>& t) {
+  Vec<T> acc[Rows][Vectors] = {};
+  const T* v = t.v;
+  const int last = t.columns - (Vectors - 1) * kLanes<T>;
+  for (std::int64_t r = 0; r < t.run_count; ++r, v += Vectors * kLanes<T>) {
+    const T* s = t.s + t.runs[r].offset;
+    HC_UNROLL for (int j = 0; j < Vectors; ++j) {
+      const Vec<T> x = load(v + j * kLanes<T>);
+      if (j < Vectors - 1 || last >= kLanes<T>) {
+        HC_UNROLL for (int i = 0; i < Rows; ++i) {
+          acc[i][j] = fma(load(s + t.pixels[i].from + j * kLanes<T>), x, acc[i][j]);
+        }
+      } else {
+        HC_UNROLL for (int i = 0; i < Rows; ++i) {
+          acc[i][j] = fma(load_partial(s + t.pixels[i].from + j * kLanes<T>, last), x, acc[i][j]);
+        }
+      }
+    }
+  }
+  store_pixels(t, acc);
+}
+
+}  // namespace hesscore::cpu::HC_ISA

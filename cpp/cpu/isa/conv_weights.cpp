@@ -1,0 +1,178 @@
+// Gradients of a convolution's weights, and squares of those of single samples: products of output
+// adjoints and patches, summed over slices of the batch and brought into the weights' order.
+#include "cpu/isa/column_sum.hpp"
+#include "cpu/isa/conv_patches.hpp"
+#include "cpu/isa/products.hpp"
+
+namespace hesscore::cpu::HC_ISA {
+namespace {
+
+constexpr std::int64_t kPartials = 1 << 20;  // numbers of partial sums
+constexpr std::int64_t kTasks = 16;          // that are worth cutting the batch for
+enum Buffer { partial_buffer = 5 };
+
+// Sums of (tap, channel) by slices -> (channel, tap), for one output channel.
+template <class T>
+void reorder(const T* sums, std::int64_t slices, std::int64_t stride, std::int64_t channels,
+             std::int64_t taps, bool add, T* w) {
+  constexpr int lanes = kLanes<T>;
+  for (std::int64_t c = 0; c < channels; c += lanes) {
+    const int present = static_cast<int>(at_most(channels - c, lanes));
+    for (std::int64_t t = 0; t < taps; t += lanes) {
+      const int count = static_cast<int>(at_most(taps - t, lanes));
+      Vec<T> r[lanes] = {};
+      for (int i = 0; i < count; ++i) {
+        const T* from = sums + (t + i) * channels + c;
+        for (std::int64_t s = 0; s < slices; ++s, from += stride)
+          r[i] += load_partial(from, present);
+      }
+      transpose(r);
+      for (int i = 0; i < present; ++i) {
+        T* to = w + (c + i) * taps + t;
+        store_partial(to, add ? load_partial(to, count) + r[i] : r[i], count);
+      }
+    }
+  }
+}
+
+// The smallest number of slices of n images that makes tasks enough, or 1.
+std::int64_t slices_of(std::int64_t n, std::int64_t tasks, std::int64_t numbers) {
+  for (std::int64_t d = 1; d <= n; ++d) {
+    if (n % d == 0 && d * tasks >= kTasks) return d * numbers <= kPartials ? d : 1;
+  }
+  return n * numbers <= kPartials ? n : 1;
+}
+
+// A product of some group's output adjoints and patches, for items of a batch.
+template <class T>
+struct Weights {
+  const math::ConvGeometry& g;
+  Window win;
+  bool square_y, square_x;
+  std::int64_t batch, stride_y, stride_x, stride_w;
+  // squares of single samples: see ConvolveSquares
+  bool squares = false;
+  std::int64_t reps = 1, rep_y = 0;
+  T scale = 1;
+
+  std::int64_t pixels() const { return g.oh * g.ow; }
+  std::int64_t columns() const { return g.group_c() * g.taps(); }
+  std::int64_t numbers() const { return g.group_o() * columns(); }
+
+  std::int64_t slices() const {
+    const std::int64_t vectors = (columns() + kLanes<T> - 1) / kLanes<T>;
+    const std::int64_t work = g.n * pixels() * g.group_o() * vectors * reps;
+    if (batch > 1 || work < kSerialWork) return 1;
+    const Cut panels(vectors, kTileVectors), tiles(g.group_o(), kTileRows);
+    return slices_of(g.n, panels.parts * ((tiles.parts + 2) / 3), numbers());
+  }
+
+  void run(const T* y, const T* x, Out w, const T* y2, Out w2) const {
+    for (std::int64_t group = 0; group < g.groups; ++group) {
+      const std::int64_t at = group * numbers();
+      Out first = w, second = w2;
+      first.ptr = w.as<T>() + at;
+      if (w2) second.ptr = w2.as<T>() + at;
+      run_group(y + group * g.group_o(), x + group * g.group_c(), first,
+                y2 ? y2 + group * g.group_o() : nullptr, second);
+    }
+  }
+
+  void run_group(const T* y, const T* x, Out w, const T* y2, Out w2) const {
+    const std::int64_t parts = slices(), images = g.n / parts, items = batch * parts;
+    Window slice = win;
+    slice.n = images;
+    const Patches<T> patches(slice, x, parts > 1 ? images * g.x_image() : stride_x);
+    T* sums = static_cast<T*>(
+        scratch(partial_buffer, items * numbers() * (y2 ? 2 : 1) * std::int64_t{sizeof(T)}));
+    Problem<T> p;
+    p.s = y;
+    p.s2 = y2;
+    p.s_layout = Layout::along_rows;
+    p.s_stride = g.o;
+    p.square_s = square_y;
+    p.panels = patches.panels();
+    p.square_v = square_x;
+    p.c = sums;
+    p.c2 = y2 ? sums + items * numbers() : nullptr;
+    p.c_stride = columns();
+    p.rows = g.group_o();
+    p.columns = columns();
+    p.k = images * pixels();
+    p.batch = items;
+    p.s_batch = parts > 1 ? images * g.y_image() : stride_y;
+    p.v_batch = parts > 1 ? 1 : stride_x;
+    p.c_batch = numbers();
+    if (squares) {
+      p.square_s = p.square_v = pixels() == 1;
+      p.positions = pixels() == 1 ? 0 : pixels();
+      p.reps = reps;
+      p.s_rep = rep_y;
+      p.scale = scale;
+    }
+    Blocks<T>(p).run();
+    reorder_all(p.c, parts, w);
+    if (y2) reorder_all(p.c2, parts, w2);
+  }
+
+  void reorder_all(const T* sums, std::int64_t parts, Out w) const {
+    const std::int64_t rows = batch * g.group_o(), k = columns();
+    for_each_task(rows, rows * k * parts < 4 * kGrain, [&](std::int64_t i) {
+      const std::int64_t b = i / g.group_o(), o = i % g.group_o();
+      reorder(sums + b * parts * numbers() + o * k, parts, numbers(), g.group_c(), g.taps(),
+              w.accumulate, w.as<T>() + b * stride_w + o * k);
+    });
+  }
+};
+
+template <class T>
+void sum_pixels(const In& y, const Out& sum, const kernels::ConvolveWeights::Args& a) {
+  if (!sum) return;
+  column_sum<T>(nullptr, {.x = y,
+                          .y = sum,
+                          .groups = a.g.n * a.g.oh * a.g.ow,
+                          .positions = 1,
+                          .columns = a.g.o,
+                          .batch = a.batch,
+                          .stride_x = a.stride_y,
+                          .stride_y = a.stride_sum});
+}
+
+template <class T>
+void convolve_weights(void*, const kernels::ConvolveWeights::Args& a) {
+  sum_pixels<T>(a.y, a.sum, a);
+  sum_pixels<T>(a.y2, a.sum2, a);
+  const Weights<T> weights{a.g,     window_of(a.g), a.square_y, a.square_x,
+                           a.batch, a.stride_y,     a.stride_x, a.stride_w};
+  weights.run(a.y.as<T>(), a.x.as<T>(), a.w, a.y2.as<T>(), a.w2);
+}
+
+template <class T>
+void convolve_squares(void*, const kernels::ConvolveSquares::Args& a) {
+  math::ConvGeometry g = a.g;
+  const std::int64_t x = g.n * g.x_image(), y = g.n * g.y_image();
+  if (a.reps_y && a.reps_x) g.n *= a.reps;
+  Weights<T> weights{g, window_of(g), false, false, 1, 0, 0, 0, true};
+  weights.scale = static_cast<T>(a.scale);
+  if (a.reps_y == a.reps_x) {
+    if (!a.reps_y) weights.scale *= static_cast<T>(a.reps);
+    return weights.run(a.y.as<T>(), a.x.as<T>(), a.w, nullptr, {});
+  }
+  if (a.reps_y) {
+    weights.reps = a.reps;
+    weights.rep_y = y;
+    return weights.run(a.y.as<T>(), a.x.as<T>(), a.w, nullptr, {});
+  }
+  for (std::int64_t r = 0; r < a.reps; ++r) {
+    weights.run(a.y.as<T>(), a.x.as<T>() + r * x, r > 0 ? a.w.adding() : a.w, nullptr, {});
+  }
+}
+
+}  // namespace
+
+void register_conv_weights(KernelTable& table) {
+  HC_ADD(table, ConvolveWeights, convolve_weights);
+  HC_ADD(table, ConvolveSquares, convolve_squares);
+}
+
+}  // namespace hesscore::cpu::HC_ISA
