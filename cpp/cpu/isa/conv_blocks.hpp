@@ -24,6 +24,14 @@ constexpr auto channel_tiles(std::integer_sequence<int, RV...>) {
   return Table{{&channel_tile<RV / kTileVectors + 1, RV % kTileVectors + 1, T>...}};
 }
 
+template <class T, int... RV>
+constexpr auto narrow_tiles(std::integer_sequence<int, RV...>) {
+  struct Table {
+    NarrowKernel<T> at[sizeof...(RV)];
+  };
+  return Table{{&narrow_tile<RV / kTileVectors + 1, RV % kTileVectors + 1, T>...}};
+}
+
 template <class T>
 struct WindowOperands {
   const T *x, *x2, *w, *bias;  // x2: a second sum, with the squares of the same weights
@@ -45,7 +53,8 @@ class WindowProduct {
         width_(by_channel_ ? window.to_c : window.width),
         k_(window.tap_count * (by_channel_ ? 1 : window.depth)),
         reach_(window),
-        copies_(!reach_.inside(window) || (groups_ > 1 && window.tap_count > 1)),
+        narrow_(is_narrow(window)),
+        copies_(narrow_ || !reach_.inside(window) || (groups_ > 1 && window.tap_count > 1)),
         vectors_((width_ + kLanes<T> - 1) / kLanes<T>, kTileVectors),
         rows_(window.rows, rows_of_block()),
         images_(window.n, images_of_block()) {}
@@ -76,6 +85,14 @@ class WindowProduct {
   std::int64_t images_of_block() const {
     return rows_.parts > 1 ? 1 : at_least(block_pixels() / pixels(), 1);
   }
+  // Do pixels fill vectors better than output channels?
+  static bool is_narrow(const Window& w) {
+    if (w.by_channel() || w.step_w != 1 || w.width > at_most(kTileRows, kLanes<T>)) {
+      return false;
+    }
+    const std::int64_t vectors = (w.columns + kLanes<T> - 1) / kLanes<T>;
+    return 6 * vectors * w.width < 5 * w.columns;
+  }
   bool serial() const {
     const std::int64_t vectors = groups_ * vectors_.n;
     return win_.n * pixels() * vectors * (k_ + 2) * parts_ < kSerialWork;
@@ -85,9 +102,9 @@ class WindowProduct {
 
   // In a copied block, or in the image itself.
   std::int64_t row_step() const {
-    return copies_ ? reach_.columns(win_.columns, win_.step_w) * depth_ : win_.w * win_.c;
+    return copies_ ? reach_.columns(win_.columns, win_.step_w) * pixel_step() : win_.w * win_.c;
   }
-  std::int64_t pixel_step() const { return copies_ ? depth_ : win_.c; }
+  std::int64_t pixel_step() const { return narrow_ ? 1 : copies_ ? depth_ : win_.c; }
   std::int64_t offset_of(const Tap& t) const {
     return copies_ ? (t.row - reach_.top) * row_step() + (t.column - reach_.left) * pixel_step()
                    : t.row * row_step() + t.column * pixel_step();
@@ -103,20 +120,20 @@ class WindowProduct {
     for (std::int64_t t = 0; t < win_.tap_count; ++t) {
       const std::int64_t offset = offset_of(win_.taps[t]);
       Run* last = run_count_ > 0 ? runs_ + run_count_ - 1 : nullptr;
-      if (last && !by_channel_ && last->offset + last->length == offset &&
+      if (last && !by_channel_ && !narrow_ && last->offset + last->length == offset &&
           last->length + piece <= kDepth) {
         last->length += piece;
         continue;
       }
       for (std::int64_t done = 0; done < piece;) {
-        const std::int64_t length = at_most(piece - done, kDepth);
+        const std::int64_t length = narrow_ ? piece : at_most(piece - done, kDepth);
         runs_[run_count_++] = {offset + done, length};
         done += length;
       }
     }
     for (std::int64_t r = 0, steps = 0; r < run_count_; steps += runs_[r++].length) {
       Run* last = block_count_ > 0 ? blocks_ + block_count_ - 1 : nullptr;
-      if (last == nullptr || steps + runs_[r].length - last->length > kDepth) {
+      if (last == nullptr || (!narrow_ && steps + runs_[r].length - last->length > kDepth)) {
         blocks_[block_count_++] = {r, steps};  // its first run and the steps before it
       }
     }
@@ -166,8 +183,16 @@ class WindowProduct {
     std::int64_t image, images, row, rows;
   };
 
+  // Of a channel, where channels are planes.
+  std::int64_t plane() const { return reach_.rows(rows_.length(0), win_.step_h) * row_step(); }
   std::int64_t copied_image(std::int64_t rows) const {
-    return reach_.rows(rows, win_.step_h) * row_step();
+    return narrow_ ? depth_ * plane() : reach_.rows(rows, win_.step_h) * row_step();
+  }
+
+  // An output pixel of a block, from its first one on.
+  std::int64_t pixel(std::int64_t image, std::int64_t row, std::int64_t column) const {
+    return image * win_.to_image() +
+           (row * win_.to_step_h * win_.to_w + column * win_.to_step_w) * win_.to_c;
   }
 
   // The patches of a block of whole rows; a smaller block is the beginning of a larger one.
@@ -179,8 +204,7 @@ class WindowProduct {
         for (std::int64_t u = 0; u < rows; ++u) {
           for (std::int64_t v = 0; v < win_.columns; ++v) {
             *p++ = {m * image + u * win_.step_h * row_step() + v * win_.step_w * pixel_step(),
-                    m * win_.to_image() + u * win_.to_step_h * win_.to_w * win_.to_c +
-                        v * win_.to_step_w * win_.to_c};
+                    pixel(m, u, v)};
           }
         }
       }
@@ -192,22 +216,28 @@ class WindowProduct {
     if (!copies_) return nullptr;
     const std::int64_t size = copied_image(b.rows),
                        part = images_.length(0) * copied_image(rows_.length(0));
-    return own_copy<T>(copy_buffer, parts_ * part, job_, index * groups_ + group, [&](T* out) {
-      for (int p = 0; p < parts_; ++p) {
-        for (std::int64_t m = 0; m < b.images; ++m) {
-          const T* image = (p ? o_.x2 : o_.x) + (b.image + m) * win_.image() + group * depth_;
-          copy_padded(image, win_, b.row * win_.step_h + reach_.top, reach_.left,
-                      reach_.rows(b.rows, win_.step_h), reach_.columns(win_.columns, win_.step_w),
-                      depth_, out + p * part + m * size);
-        }
-      }
-    });
+    return own_copy<T>(
+        copy_buffer, parts_ * part + kLanes<T>, job_, index * groups_ + group, [&](T* out) {
+          for (int p = 0; p < parts_; ++p) {
+            for (std::int64_t m = 0; m < b.images; ++m) {
+              const T* image = (p ? o_.x2 : o_.x) + (b.image + m) * win_.image() + group * depth_;
+              const std::int64_t row = b.row * win_.step_h + reach_.top;
+              const std::int64_t rows = reach_.rows(b.rows, win_.step_h);
+              const std::int64_t columns = reach_.columns(win_.columns, win_.step_w);
+              T* to = out + p * part + m * size;
+              if (narrow_ && win_.c > 1) {
+                copy_planes(image, win_, row, reach_.left, rows, columns, depth_, plane(), to);
+              } else {
+                copy_padded(image, win_, row, reach_.left, rows, columns, depth_, to);
+              }
+            }
+          }
+        });
   }
 
   void multiply(std::int64_t index, std::int64_t group, std::int64_t q) const {
     const std::int64_t i = index / rows_.parts, r = index % rows_.parts;
     const Block b{images_.begin(i), images_.length(i), rows_.begin(r), rows_.length(r)};
-    const Pixel* pixels = own_pixels();
     const T* copied = own_images(b, index, group);
     const std::int64_t column = vectors_.begin(q) * kLanes<T>;
     const std::int64_t to =
@@ -215,6 +245,18 @@ class WindowProduct {
          win_.first_column) *
             win_.to_c +
         group * width_ + column;
+    if (narrow_) {
+      multiply_narrow(b, group, copied, to);
+    } else {
+      multiply(b, group, q, copied, to);
+    }
+    if (o_.finish.kind != kernels::Epilogue::none) finish(b, q, to);
+  }
+
+  void multiply(const Block& b, std::int64_t group, std::int64_t q, const T* copied,
+                std::int64_t to) const {
+    const Pixel* pixels = own_pixels();
+    const std::int64_t column = vectors_.begin(q) * kLanes<T>;
     for (int part = 0; part < parts_; ++part) {
       PatchTile<T> tile{};
       tile.s = copied ? copied + part * images_.length(0) * copied_image(rows_.length(0))
@@ -226,7 +268,6 @@ class WindowProduct {
       if (part == 0 && o_.bias) tile.bias = o_.bias + group * width_ + column;
       multiply(tile, b, part, packed_ + panel_offset(group, q, part), vectors_.length(q), pixels);
     }
-    if (o_.finish.kind != kernels::Epilogue::none) finish(b, q, to, pixels);
   }
 
   // All pixels of the block, one block of k after the other.
@@ -247,11 +288,56 @@ class WindowProduct {
     }
   }
 
-  void finish(const Block& b, std::int64_t q, std::int64_t to, const Pixel* pixels) const {
-    const std::int64_t count = b.images * b.rows * win_.columns, column = to % win_.to_c;
-    if (groups_ * vectors_.parts == 1) return o_.finish(to, count * win_.to_c);
+  // Rows of pixels as vectors; a smaller block is the beginning of a larger one.
+  const PixelVector* own_vectors() const {
+    const std::int64_t images = images_.length(0), rows = rows_.length(0);
+    return own_copy<PixelVector>(
+        pixel_buffer, images * rows * vectors_of_row(), job_, 0, [&](PixelVector* p) {
+          for (std::int64_t i = 0; i < images * rows; ++i) {
+            const std::int64_t m = i / rows, u = i % rows;
+            for (std::int64_t v = 0; v < win_.columns; v += kLanes<T>) {
+              *p++ = {m * copied_image(rows) + u * win_.step_h * row_step() + v, pixel(m, u, v),
+                      static_cast<int>(at_most(win_.columns - v, kLanes<T>))};
+            }
+          }
+        });
+  }
+  std::int64_t vectors_of_row() const { return (win_.columns + kLanes<T> - 1) / kLanes<T>; }
+
+  void multiply_narrow(const Block& b, std::int64_t group, const T* copied, std::int64_t to) const {
+    static constexpr auto kernels =
+        narrow_tiles<T>(std::make_integer_sequence<int, kTileRows * kTileVectors>{});
+    const PixelVector* pixels = own_vectors();
+    const Cut tiles(b.images * b.rows * vectors_of_row(), kTileVectors);
+    for (int part = 0; part < parts_; ++part) {
+      NarrowTile<T> tile{};
+      tile.s = copied + part * images_.length(0) * copied_image(rows_.length(0));
+      tile.plane = plane();
+      tile.runs = runs_;
+      tile.run_count = run_count_;
+      tile.w = packed_ + panel_offset(group, 0, part);
+      tile.c = (part ? o_.y2 : o_.y) + to;
+      tile.c_stride = win_.to_step_w * win_.to_c;
+      tile.bias = part == 0 && o_.bias ? o_.bias + group * width_ : nullptr;
+      tile.add = part ? o_.add2 : o_.add;
+      for (std::int64_t t = 0; t < tiles.parts; ++t) {
+        tile.pixels = pixels + tiles.begin(t);
+        kernels.at[(width_ - 1) * kTileVectors + tiles.length(t) - 1](tile);
+      }
+    }
+  }
+
+  // A whole image's pixels lie together where there is one phase, and only then it is wanted.
+  void finish(const Block& b, std::int64_t q, std::int64_t to) const {
+    const std::int64_t column = to % win_.to_c;
+    if (groups_ * vectors_.parts == 1) {
+      return o_.finish(to, b.images * b.rows * win_.columns * win_.to_c);
+    }
     const std::int64_t columns = at_most(width_ - column % width_, vectors_.length(q) * kLanes<T>);
-    for (std::int64_t i = 0; i < count; ++i) o_.finish(to + pixels[i].to, columns);
+    for (std::int64_t i = 0; i < b.images * b.rows * win_.columns; ++i) {
+      const std::int64_t row = i / win_.columns;
+      o_.finish(to + pixel(row / b.rows, row % b.rows, i % win_.columns), columns);
+    }
   }
 
   PatchKernel<T> kernel(int rows, int vectors) const {
@@ -268,7 +354,7 @@ class WindowProduct {
   const int parts_;
   const std::int64_t groups_, depth_, width_, k_;
   const Reach reach_;
-  const bool copies_;
+  const bool narrow_, copies_;
   const Cut vectors_, rows_, images_;
   Run *runs_ = nullptr, *blocks_ = nullptr;
   std::int64_t run_count_ = 0, block_count_ = 0, job_ = 0;

@@ -80,4 +80,29 @@ void copy_padded(const T* image, const Window& win, std::int64_t row, std::int64
   }
 }
 
+// The same, channel by channel: planes `plane` numbers apart.
+template <class T>
+void copy_planes(const T* image, const Window& win, std::int64_t row, std::int64_t column,
+                 std::int64_t rows, std::int64_t columns, std::int64_t channels, std::int64_t plane,
+                 T* out) {
+  std::memset(out, 0, static_cast<std::size_t>(channels * plane) * sizeof(T));
+  const std::int64_t first = column < 0 ? 0 : column;
+  const std::int64_t last = column + columns < win.w ? column + columns : win.w;
+  for (std::int64_t i = row < 0 ? 0 : row; i < row + rows && i < win.h; ++i) {
+    T* line = out + (i - row) * columns;
+    for (std::int64_t c = 0; c < channels; c += kLanes<T>) {
+      for (std::int64_t j = first; j < last; j += kLanes<T>) {
+        const int present = static_cast<int>(last - j < kLanes<T> ? last - j : kLanes<T>);
+        Vec<T> r[kLanes<T>];
+        load_transposed(image + (i * win.w + j) * win.c + c, win.c, present, channels - c, r);
+        const std::int64_t count = channels - c;
+        T* to = line + c * plane + j - column;
+        HC_UNROLL for (int q = 0; q < kLanes<T>; ++q) {
+          if (q < count) store_partial(to + q * plane, r[q], present);
+        }
+      }
+    }
+  }
+}
+
 }  // namespace hesscore::cpu::HC_ISA

@@ -67,20 +67,42 @@ class Patches {
     });
   }
 
+  // Whole vectors to copy for a patch. What is written behind a piece is overwritten by the next
+  // one, or by the next patch.
+  struct Copies {
+    std::int64_t from[2 * kMostRuns], to[2 * kMostRuns];
+    int count = 0;
+
+    Copies(const Run* runs, int n) {
+      std::int64_t at = 0;
+      for (int r = 0; r < n; at += runs[r++].length) {
+        for (std::int64_t j = 0; j < runs[r].length; j += kLanes<T>, ++count) {
+          from[count] = runs[r].offset + j;
+          to[count] = at + j;
+        }
+      }
+    }
+  };
+
   template <bool squares>
   void pack(std::int64_t item, std::int64_t k, std::int64_t depth, std::int64_t column,
             std::int64_t columns, int vectors, T* out) const {
     Run runs[kMostRuns];
     const int count = list_runs(column, columns, runs);
+    const Copies copies(runs, count);
     const std::int64_t first = k / win_.columns, last = (k + depth - 1) / win_.columns;
     const T* image = own_images(item, first, last);
-    std::int64_t v = k % win_.columns;
+    std::int64_t v = k % win_.columns, left = depth - 1;
     for (std::int64_t row = first; row <= last;) {
       const std::int64_t u = row % win_.rows, rows = at_most(win_.rows - u, last - row + 1);
       for (std::int64_t i = 0; i < rows; ++i, v = 0) {
-        const T* from = image + i * win_.step_h * row_step();
-        for (; v < win_.columns && depth > 0; ++v, --depth, out += vectors * kLanes<T>) {
-          pack_patch<squares>(from + v * win_.step_w * win_.depth, runs, count, depth == 1, out);
+        const T* from = image + (i * win_.step_h * row_step() + v * win_.step_w * win_.depth);
+        const std::int64_t n = at_most(win_.columns - v, left);
+        pack_row<squares>(copies, from, n, vectors * kLanes<T>, out);
+        out += n * vectors * kLanes<T>;
+        left -= n;
+        if (n < win_.columns - v) {
+          return pack_last<squares>(runs, count, from + n * win_.step_w * win_.depth, out);
         }
       }
       image += reach_.rows(rows, win_.step_h) * row_step();
@@ -88,20 +110,51 @@ class Patches {
     }
   }
 
-  // What is written behind a piece is overwritten by the next one, unless nothing follows.
   template <bool squares>
-  static void pack_patch(const T* from, const Run* runs, int count, bool end, T* out) {
+  void pack_row(const Copies& copies, const T* from, std::int64_t n, std::int64_t stride,
+                T* out) const {
+    const std::int64_t step = win_.step_w * win_.depth;
+    switch (copies.count) {
+      case 1:
+        return pack_row<squares, 1>(copies, from, step, n, stride, out);
+      case 2:
+        return pack_row<squares, 2>(copies, from, step, n, stride, out);
+      case 3:
+        return pack_row<squares, 3>(copies, from, step, n, stride, out);
+      case 4:
+        return pack_row<squares, 4>(copies, from, step, n, stride, out);
+      case 5:
+        return pack_row<squares, 5>(copies, from, step, n, stride, out);
+    }
+    for (; n > 0; --n, from += step, out += stride) {
+      for (int i = 0; i < copies.count; ++i) {
+        put<squares>(out + copies.to[i], load(from + copies.from[i]));
+      }
+    }
+  }
+
+  template <bool squares, int count>
+  static void pack_row(const Copies& copies, const T* from, std::int64_t step, std::int64_t n,
+                       std::int64_t stride, T* out) {
+    const T* x[count];
+    T* y[count];
+    HC_UNROLL for (int i = 0; i < count; ++i) {
+      x[i] = from + copies.from[i];
+      y[i] = out + copies.to[i];
+    }
+    for (std::int64_t p = 0; p < n; ++p) {
+      HC_UNROLL for (int i = 0; i < count; ++i) {
+        put<squares>(y[i] + p * stride, load(x[i] + p * step));
+      }
+    }
+  }
+
+  // Nothing follows the last patch.
+  template <bool squares>
+  static void pack_last(const Run* runs, int count, const T* from, T* out) {
     for (int r = 0; r < count; ++r) {
       const T* x = from + runs[r].offset;
-      const std::int64_t length = runs[r].length;
-      if (!end) {
-        for (std::int64_t j = 0; j < length; j += kLanes<T>) {
-          put<squares>(out + j, load(x + j));
-        }
-      } else {
-        for (std::int64_t j = 0; j < length; ++j) out[j] = squares ? x[j] * x[j] : x[j];
-      }
-      out += length;
+      for (std::int64_t j = 0; j < runs[r].length; ++j) *out++ = squares ? x[j] * x[j] : x[j];
     }
   }
 

@@ -106,4 +106,63 @@ void channel_tile(const PatchTile<T>& t) {
   store_pixels(t, acc);
 }
 
+// Output pixels side by side in a row, as the lanes of a vector.
+struct PixelVector {
+  std::int64_t from, to;
+  int count;
+};
+
+template <class T>
+struct NarrowTile {
+  const T* s;  // planes of channels, zeros around them
+  std::int64_t plane;
+  const PixelVector* pixels;
+  const Run* runs;
+  std::int64_t run_count;
+  const T* w;  // packed, one vector of output channels for each step
+  T* c;
+  std::int64_t c_stride;  // from pixel to pixel
+  const T* bias;
+  bool add;
+};
+
+template <class T>
+using NarrowKernel = void (*)(const NarrowTile<T>&);
+
+// Few output channels: weights are broadcast, and pixels are vectors.
+template <int Rows, int Vectors, class T>
+void narrow_tile(const NarrowTile<T>& t) {
+  constexpr int kRows = Rows < kLanes<T> ? Rows : kLanes<T>;  // never more
+  Vec<T> acc[Rows][Vectors] = {};
+  const T* w = t.w;
+  for (std::int64_t r = 0; r < t.run_count; ++r) {
+    const T* s[Vectors];
+    HC_UNROLL for (int j = 0; j < Vectors; ++j) s[j] = t.s + (t.pixels[j].from + t.runs[r].offset);
+    const std::int64_t length = t.runs[r].length, plane = t.plane;
+    for (std::int64_t p = 0; p < length; ++p, w += kLanes<T>) {
+      Vec<T> x[Vectors];
+      HC_UNROLL for (int j = 0; j < Vectors; ++j) {
+        x[j] = load(s[j]);
+        s[j] += plane;
+      }
+      HC_UNROLL for (int i = 0; i < Rows; ++i) {
+        HC_UNROLL for (int j = 0; j < Vectors; ++j) acc[i][j] = fma(splat(w[i]), x[j], acc[i][j]);
+      }
+    }
+  }
+  alignas(kVectorBytes) T turned[kLanes<T>][kTileRows];
+  const Vec<T> bias = t.bias ? load_partial(t.bias, kRows) : Vec<T>{};
+  HC_UNROLL for (int j = 0; j < Vectors; ++j) {
+    Vec<T> x[kTileRows] = {};
+    HC_UNROLL for (int i = 0; i < Rows; ++i) x[i] = acc[i][j];
+    transpose(x);
+    HC_UNROLL for (int i = 0; i < kTileRows; ++i) store(turned[0] + i * kLanes<T>, x[i]);
+    T* c = t.c + t.pixels[j].to;
+    for (int p = 0; p < t.pixels[j].count; ++p, c += t.c_stride) {
+      const Vec<T> y = load_partial(turned[p], kRows) + bias;
+      store_partial(c, t.add ? load_partial(c, kRows) + y : y, kRows);
+    }
+  }
+}
+
 }  // namespace hesscore::cpu::HC_ISA

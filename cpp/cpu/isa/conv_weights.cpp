@@ -1,6 +1,7 @@
 // Gradients of a convolution's weights, and squares of those of single samples: products of output
 // adjoints and patches, summed over slices of the batch and brought into the weights' order.
 #include "cpu/isa/column_sum.hpp"
+#include "cpu/isa/conv_channels.hpp"
 #include "cpu/isa/conv_patches.hpp"
 #include "cpu/isa/products.hpp"
 
@@ -125,6 +126,28 @@ struct Weights {
   }
 };
 
+// The same where every channel is a group; sample s reads y and x of sample s mod samples_y and
+// samples_x.
+template <class T>
+void run_channels(const Weights<T>& p, std::int64_t samples, std::int64_t samples_y,
+                  std::int64_t samples_x, const T* y, const T* x, const Out& w, bool square_x) {
+  const math::ConvGeometry& g = p.g;
+  const ChannelWeights<T> kernel(p.win, p.square_y, square_x, p.squares, p.scale);
+  const std::int64_t numbers = g.c * g.taps();
+  const std::int64_t least = 4 * kSerialWork / at_least(p.pixels() * numbers / kLanes<T>, 1) + 1;
+  const Cut slices(samples, at_least(least, (samples + kTasks - 1) / kTasks));
+  T* sums =
+      static_cast<T*>(scratch(partial_buffer, slices.parts * numbers * std::int64_t{sizeof(T)}));
+  parallel_for(slices.parts, [&](std::int64_t i) {
+    T* mine = sums + i * numbers;
+    std::memset(mine, 0, static_cast<std::size_t>(numbers) * sizeof(T));
+    for (std::int64_t s = slices.begin(i); s < slices.begin(i) + slices.length(i); ++s) {
+      kernel.add(y + s % samples_y * g.y_image(), x + s % samples_x * g.x_image(), mine);
+    }
+  });
+  reorder(sums, slices.parts, numbers, g.c, g.taps(), w.accumulate, w.as<T>());
+}
+
 template <class T>
 void sum_pixels(const In& y, const Out& sum, const kernels::ConvolveWeights::Args& a) {
   if (!sum) return;
@@ -144,7 +167,16 @@ void convolve_weights(void*, const kernels::ConvolveWeights::Args& a) {
   sum_pixels<T>(a.y2, a.sum2, a);
   const Weights<T> weights{a.g,     window_of(a.g), a.square_y, a.square_x,
                            a.batch, a.stride_y,     a.stride_x, a.stride_w};
-  weights.run(a.y.as<T>(), a.x.as<T>(), a.w, a.y2.as<T>(), a.w2);
+  if (!weights.win.by_channel()) {
+    return weights.run(a.y.as<T>(), a.x.as<T>(), a.w, a.y2.as<T>(), a.w2);
+  }
+  for (std::int64_t b = 0; b < a.batch; ++b) {
+    const T *y = a.y.as<T>() + b * a.stride_y, *x = a.x.as<T>() + b * a.stride_x;
+    Out w = a.w;
+    w.ptr = a.w.as<T>() + b * a.stride_w;
+    run_channels(weights, a.g.n, a.g.n, a.g.n, y, x, w, a.square_x);
+  }
+  if (a.y2) run_channels(weights, a.g.n, a.g.n, a.g.n, a.y2.as<T>(), a.x.as<T>(), a.w2, true);
 }
 
 template <class T>
@@ -154,6 +186,11 @@ void convolve_squares(void*, const kernels::ConvolveSquares::Args& a) {
   if (a.reps_y && a.reps_x) g.n *= a.reps;
   Weights<T> weights{g, window_of(g), false, false, 1, 0, 0, 0, true};
   weights.scale = static_cast<T>(a.scale);
+  if (weights.win.by_channel()) {
+    const std::int64_t all = a.reps * a.g.n;
+    return run_channels(weights, all, a.reps_y ? all : a.g.n, a.reps_x ? all : a.g.n, a.y.as<T>(),
+                        a.x.as<T>(), a.w, false);
+  }
   if (a.reps_y == a.reps_x) {
     if (!a.reps_y) weights.scale *= static_cast<T>(a.reps);
     return weights.run(a.y.as<T>(), a.x.as<T>(), a.w, nullptr, {});
