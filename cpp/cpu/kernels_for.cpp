@@ -23,6 +23,7 @@ struct Variant {
       name::register_losses(table);                                              \
       name::register_vectors(table);                                             \
       name::register_cg(table);                                                  \
+      name::register_norms(table);                                               \
       name::register_plumbing(table);                                            \
       name::register_conv(table);                                                \
       name::register_conv_weights(table);                                        \
