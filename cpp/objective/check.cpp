@@ -68,6 +68,10 @@ Request Objective::Impl::check_point(const View& w, const Inputs& x, const Mode&
   r.dtype = w.dtype;
   r.train = mode.train;
   b.add(kPortW, w.data);
+  if (!graph_.buffers().empty()) {
+    b.add(kPortBuffers, buffers_.data());
+    b.add(kPortBatchStatistics, batch_statistics_.data());
+  }
   if (x.arrays.size() != graph_.inputs().size()) {
     throw ShapeError("x", std::to_string(graph_.inputs().size()) + " input array(s)",
                      std::to_string(x.arrays.size()));

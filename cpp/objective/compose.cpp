@@ -43,6 +43,11 @@ void compose(const Request& r, const Graph& graph, const LossModel& model, Emit&
       return compose_jvp(r, graph, e, element_count(output));
     case Request::What::vjp:
       return compose_vjp(r, graph, e);
+    case Request::What::track: {
+      Sweep sweep(graph, e, r.batch, r.train, true);
+      sweep.forward();
+      return sweep.track();
+    }
     case Request::What::product:
       return compose_product(r, graph, model, e);
   }

@@ -30,7 +30,7 @@ Evaluation::Evaluation(const Request& r, const Graph& graph, const LossModel& mo
     : r_(r),
       graph_(graph),
       e_(e),
-      sweep_(forward(Sweep(graph, e, r.batch, r.train))),
+      sweep_(forward(Sweep(graph, e, r.batch, r.train, r.tracked))),
       loss_(e, model, {r.batch, r.soft, r.weighted}, sweep_.output()) {}
 
 bool Evaluation::wants(Diag kind) const {

@@ -32,6 +32,11 @@ class Objective::Impl {
   // What operators leave behind. It may outlive the objective.
   const std::shared_ptr<Pool>& pool() const { return pool_; }
 
+  Objective::Buffers buffers();
+  void load_buffers(const Objective::Buffers& values);
+  // Moves the buffers by what the last tracked evaluation left. Cannot fail.
+  void accept_statistics();
+
   // Argument checks: they fill the request and the bindings, or throw.
   Request check_point(const View& w, const Inputs& x, const Mode& mode, Bindings& b) const;
   void check_target(const Batch& batch, Request& r, Bindings& b) const;
@@ -51,6 +56,7 @@ class Objective::Impl {
 
  private:
   Plan& plan(const Request& r);
+  void make_buffers();
   void check_labels(const View& y, std::int64_t batch) const;
   void check_label_values(const std::int64_t* labels, std::int64_t n) const;
   template <class T>
@@ -65,7 +71,9 @@ class Objective::Impl {
   std::mutex mutex_;
   std::map<Request, std::unique_ptr<Plan>> plans_;
   std::shared_ptr<Pool> pool_ = std::make_shared<Pool>();
-  Buffer mailbox_;  // on a device: the loss, then the clock
+  Buffer buffers_, batch_statistics_;  // doubles
+  std::unique_ptr<Plan> tracking_;     // null without buffers
+  Buffer mailbox_;                     // on a device: the loss, then the clock
 };
 
 }  // namespace hesscore

@@ -33,6 +33,7 @@ Objective::Impl::Impl(Graph graph, Device& device, DType dtype, Precision precis
       precision_(precision),
       loss_(resolve(graph_.loss(), output_shape())) {
   if (dtype == DType::i64) throw DTypeError("dtype", "float32 or float64", "int64");
+  if (!graph_.buffers().empty()) make_buffers();
 }
 
 const Shape& Objective::Impl::output_shape() const {
@@ -126,6 +127,7 @@ double Objective::evaluate(View w, const Batch& batch, const Outputs& out, const
     r.diag.push_back({d.kind, sampled ? d.samples : 1});
     clock.push_back(d.seed);
   }
+  r.tracked = mode.track && mode.train && !graph().buffers().empty();
   const double loss = impl_->run(r, b, clock);
   if (std::isnan(loss) && !device().is_host()) impl_->check_values(batch, r);
   return loss;

@@ -15,13 +15,14 @@ struct DiagRequest {
 };
 
 struct Request {
-  enum class What { evaluate, predict, jvp, vjp, product } what = What::evaluate;
+  enum class What { evaluate, predict, jvp, vjp, product, track } what = What::evaluate;
   DType dtype = DType::f32;
   std::int64_t batch = 0;
   bool train = false, soft = false, weighted = false;
 
   bool grad = false, predict = false;  // evaluate
   std::vector<DiagRequest> diag;
+  bool tracked = false;  // are the batch's statistics left for the buffers?
   bool watched = false;  // do results that are not moderate raise the device's alarm?
 
   Product product = Product::hessian;

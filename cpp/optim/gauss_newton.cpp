@@ -78,7 +78,9 @@ void GaussNewtonMethod::allocate_scratch() {
 StepInfo GaussNewtonMethod::attempt(const View& w, const Batch& batch, const Mode& mode) {
   const double lr = value_at("lr", method_.lr, mode.step);
   const double damping = damping_ ? *damping_ : value_at("damping", method_.damping, mode.step);
-  const Point at{w, batch, mode, linearise(w, batch, mode, damping)};
+  Mode trial = mode;  // the running statistics are to follow the batch at w alone
+  trial.track = false;
+  const Point at{w, batch, trial, linearise(w, batch, mode, damping)};
   const SolveReport report = solve(at, damping);
   StepInfo info{.loss = at.loss, .damping = damping, .iterations = report.iterations};
 

@@ -23,9 +23,13 @@ StepInfo Optimizer::Impl::careful_step(const View& w, const Batch& batch,
                                        std::uint64_t dropout_seed) {
   prepare(w);
   const auto taken = static_cast<std::uint64_t>(steps_);
-  StepInfo info = attempt(w, batch, {.train = true, .seed = dropout_seed, .step = taken});
+  StepInfo info =
+      attempt(w, batch, {.train = true, .seed = dropout_seed, .step = taken, .track = true});
   info.step = static_cast<std::int64_t>(taken) + 1;
-  if (info.accepted) steps_ += 1;
+  if (info.accepted) {
+    steps_ += 1;
+    f_.impl().accept_statistics();
+  }
   return info;
 }
 
@@ -97,6 +101,7 @@ std::vector<double> Optimizer::Impl::launch(Launch l) {
   if (!update) return {};
   if (!device_steps_) device_steps_ = std::make_unique<DeviceSteps>(f_, dtype_);
   l.request.grad = l.request.watched = true;
+  l.request.tracked = !f_.graph().buffers().empty();
   l.request.diag = update->diag;
   TrainingStep& step = device_steps_->prepare(l.request, l.rows, *update);
   const auto ahead = records(l, l.paced ? step.pace.steps() : DeviceSteps::kMost);

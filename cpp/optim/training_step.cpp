@@ -30,6 +30,7 @@ Plan make_plan(const Objective::Impl& f, const Request& r, const DeviceUpdate& u
                            .spec = u.spec,
                            .record = record,
                            .count = e.external(kPortCount)});
+  if (r.tracked) Sweep(f.graph(), e, r.batch, r.train, true).track();
   return Plan(std::move(e), f.device());
 }
 

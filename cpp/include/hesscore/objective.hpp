@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -37,10 +38,13 @@ struct Batch {
   View sample_weight = {};  // (N,), optional: weight k counts as k copies of the sample
 };
 
-// `seed` and `step` drive dropout masks; they matter only in training mode.
+// `seed` and `step` drive dropout masks; they matter only in training mode. `track`: an evaluation
+// in training mode leaves the statistics of its batch for the buffers, which optimizers move when
+// they accept the step.
 struct Mode {
   bool train = false;
   std::uint64_t seed = 0, step = 0;
+  bool track = false;
 };
 
 // Where a result goes: a Vector or any View.
@@ -108,6 +112,15 @@ class HESSCORE_API Objective {
   // out = A v, v and out (P,) or (K, P): K products share one pass.
   void product(Product kind, View w, const Batch& batch, View v, Target out, const Mode& mode = {},
                int samples = 1, std::uint64_t seed = 0) const;
+
+  // Running statistics by name ("1.running_mean"), float64. Evaluations read them and leave them
+  // alone; a training step that is accepted moves them once, and so does update_buffers(): by the
+  // statistics of these samples, as a training step at w would. Loading checks all names and
+  // lengths first; buffers that are not named stay.
+  using Buffers = std::map<std::string, std::vector<double>>;
+  Buffers buffers() const;
+  void load_buffers(const Buffers& values) const;  // throws StateError
+  void update_buffers(View w, const Inputs& x, const Mode& mode = {.train = true}) const;
 
   class Impl;
   Impl& impl() const { return *impl_; }
