@@ -353,6 +353,9 @@ TEST("convolutions of usual geometries") {
     check_all<T>(table, geometry(1, 7, 600, 10, 1));     // a product
     check_all<T>(table, geometry(2, 3, 300, 20, 3, 1));  // several blocks of k
     check_all<T>(table, geometry(3, 4, 1100, 5, 2));
+    check_all<T>(table, geometry(19, 4, 40, 33, 3, 1));  // taps on zeros are left out
+    check_all<T>(table, geometry(11, 5, 33, 40, 4, 2, 2));
+    check_all<T>(table, geometry(9, 2, 530, 3, 3, 2));
     check_all<T>(table, geometry(2, 1, 5, 7, 3, 3));  // most taps on zeros
     check_all<T>(table, geometry(2, 8, 48, 48, 3, 1, 1, 48));
     check_all<T>(table, geometry(7, 1, 30, 40, 1));

@@ -8,30 +8,6 @@
 
 namespace hesscore::cpu::HC_ISA {
 
-template <class T, int... RV>
-constexpr auto patch_tiles(std::integer_sequence<int, RV...>) {
-  struct Table {
-    PatchKernel<T> at[sizeof...(RV)];
-  };
-  return Table{{&patch_tile<RV / kTileVectors + 1, RV % kTileVectors + 1, T>...}};
-}
-
-template <class T, int... RV>
-constexpr auto channel_tiles(std::integer_sequence<int, RV...>) {
-  struct Table {
-    PatchKernel<T> at[sizeof...(RV)];
-  };
-  return Table{{&channel_tile<RV / kTileVectors + 1, RV % kTileVectors + 1, T>...}};
-}
-
-template <class T, int... RV>
-constexpr auto narrow_tiles(std::integer_sequence<int, RV...>) {
-  struct Table {
-    NarrowKernel<T> at[sizeof...(RV)];
-  };
-  return Table{{&narrow_tile<RV / kTileVectors + 1, RV % kTileVectors + 1, T>...}};
-}
-
 template <class T>
 struct WindowOperands {
   const T *x, *x2, *w, *bias;  // x2: a second sum, with the squares of the same weights
@@ -54,6 +30,7 @@ class WindowProduct {
         k_(window.tap_count * (by_channel_ ? 1 : window.depth)),
         reach_(window),
         narrow_(is_narrow(window)),
+        skips_(skips_taps(window)),
         copies_(narrow_ || !reach_.inside(window) || (groups_ > 1 && window.tap_count > 1)),
         vectors_((width_ + kLanes<T> - 1) / kLanes<T>, kTileVectors),
         rows_(window.rows, rows_of_block()),
@@ -71,7 +48,7 @@ class WindowProduct {
 
  private:
   static constexpr std::int64_t kDepth = 2048 / sizeof(T);  // of a block of k
-  static constexpr std::int64_t kBlockPixels = 256;
+  static constexpr std::int64_t kBlockPixels = 256, kMostTaps = 64;
   enum Buffer { copy_buffer = 2, pixel_buffer, weight_buffer, run_buffer = 7 };
 
   std::int64_t pixels() const { return win_.rows * win_.columns; }
@@ -80,10 +57,34 @@ class WindowProduct {
     return at_least(kBlockPixels, least);
   }
   std::int64_t rows_of_block() const {
+    if (skips_) return at_least(win_.rows, 1);
     return at_least(at_most(block_pixels() / win_.columns, win_.rows), 1);
   }
   std::int64_t images_of_block() const {
+    if (skips_ && win_.n > kTileRows) {
+      return at_least(block_pixels() / pixels() / kTileRows, 1) * kTileRows;
+    }
     return rows_.parts > 1 ? 1 : at_least(block_pixels() / pixels(), 1);
+  }
+  // Are there many taps on zeros, so that pixels of several images that have the same ones should
+  // share a tile?
+  static bool skips_taps(const Window& w) {
+    constexpr std::int64_t kMostPixels = 256, kLeastDepth = 32;
+    if (w.by_channel() || is_narrow(w) || w.rows * w.columns > kMostPixels ||
+        w.depth < kLeastDepth || w.tap_count > kMostTaps) {
+      return false;
+    }
+    std::int64_t inside = 0;
+    for (std::int64_t t = 0; t < w.tap_count; ++t) {
+      const Tap& tap = w.taps[t];
+      std::int64_t rows = 0, columns = 0;
+      for (std::int64_t u = 0; u < w.rows; ++u) rows += w.inside_rows(u * w.step_h + tap.row);
+      for (std::int64_t v = 0; v < w.columns; ++v) {
+        columns += w.inside_columns(v * w.step_w + tap.column);
+      }
+      inside += rows * columns;
+    }
+    return 10 * inside < 9 * w.rows * w.columns * w.tap_count;
   }
   // Do pixels fill vectors better than output channels?
   static bool is_narrow(const Window& w) {
@@ -113,31 +114,32 @@ class WindowProduct {
   void list_runs() {
     const std::int64_t pieces = by_channel_ ? 1 : (depth_ + kDepth - 1) / kDepth + 1;
     const std::int64_t most = win_.tap_count * pieces + 1;
-    runs_ = static_cast<Run*>(scratch(run_buffer, 2 * most * std::int64_t{sizeof(Run)}));
-    blocks_ = runs_ + most;
+    constexpr std::int64_t kSize = sizeof(Run) + sizeof(std::int64_t);
+    runs_ = static_cast<Run*>(scratch(run_buffer, most * kSize));
+    blocks_ = reinterpret_cast<std::int64_t*>(runs_ + most);
     run_count_ = block_count_ = 0;
     const std::int64_t piece = by_channel_ ? 1 : depth_;
     for (std::int64_t t = 0; t < win_.tap_count; ++t) {
       const std::int64_t offset = offset_of(win_.taps[t]);
       Run* last = run_count_ > 0 ? runs_ + run_count_ - 1 : nullptr;
-      if (last && !by_channel_ && !narrow_ && last->offset + last->length == offset &&
+      if (last && !by_channel_ && !narrow_ && !skips_ && last->offset + last->length == offset &&
           last->length + piece <= kDepth) {
         last->length += piece;
         continue;
       }
       for (std::int64_t done = 0; done < piece;) {
         const std::int64_t length = narrow_ ? piece : at_most(piece - done, kDepth);
-        runs_[run_count_++] = {offset + done, length};
+        runs_[run_count_++] = {offset + done, length, t * piece + done, t};
         done += length;
       }
     }
-    for (std::int64_t r = 0, steps = 0; r < run_count_; steps += runs_[r++].length) {
-      Run* last = block_count_ > 0 ? blocks_ + block_count_ - 1 : nullptr;
-      if (last == nullptr || (!narrow_ && steps + runs_[r].length - last->length > kDepth)) {
-        blocks_[block_count_++] = {r, steps};  // its first run and the steps before it
-      }
+    for (std::int64_t r = 0, begin = 0; r < run_count_; ++r) {
+      const std::int64_t end = runs_[r].step + runs_[r].length;
+      if (r > 0 && (narrow_ || end - begin <= kDepth)) continue;
+      begin = runs_[r].step;
+      blocks_[block_count_++] = r;
     }
-    if (run_count_ == 0) blocks_[block_count_++] = {0, 0};
+    if (run_count_ == 0) blocks_[block_count_++] = 0;
   }
 
   // ---- packing ----
@@ -195,20 +197,38 @@ class WindowProduct {
            (row * win_.to_step_h * win_.to_w + column * win_.to_step_w) * win_.to_c;
   }
 
-  // The patches of a block of whole rows; a smaller block is the beginning of a larger one.
-  const Pixel* own_pixels() const {
-    const std::int64_t images = images_.length(0), rows = rows_.length(0);
-    return own_copy<Pixel>(pixel_buffer, images * rows * win_.columns, job_, 0, [&](Pixel* p) {
+  // The patches of a block of whole rows; a smaller one of an image is the beginning of a larger
+  // one. Where taps are skipped, images follow each other faster than pixels do.
+  const Pixel* own_pixels(const Block& b) const {
+    const std::int64_t rows = rows_.length(0), row = rows * win_.columns;
+    return own_copy<Pixel>(pixel_buffer, b.images * row, job_, b.images, [&](Pixel* p) {
       const std::int64_t image = copies_ ? copied_image(rows) : win_.image();
-      for (std::int64_t m = 0; m < images; ++m) {
-        for (std::int64_t u = 0; u < rows; ++u) {
-          for (std::int64_t v = 0; v < win_.columns; ++v) {
-            *p++ = {m * image + u * win_.step_h * row_step() + v * win_.step_w * pixel_step(),
-                    pixel(m, u, v)};
-          }
-        }
+      for (std::int64_t i = 0; i < b.images * row; ++i) {
+        const std::int64_t m = skips_ ? i % b.images : i / row;
+        const std::int64_t at = skips_ ? i / b.images : i % row;
+        const std::int64_t u = at / win_.columns, v = at % win_.columns;
+        p[i].from = m * image + u * win_.step_h * row_step() + v * win_.step_w * pixel_step();
+        p[i].to = pixel(m, u, v);
+        p[i].row = static_cast<std::int32_t>(u * win_.step_h);
+        p[i].column = static_cast<std::int32_t>(v * win_.step_w);
       }
     });
+  }
+
+  // The runs of a block of k that some pixel of a tile finds inside its image.
+  std::int64_t inside_runs(const Pixel* pixels, int count, std::int64_t first, std::int64_t last,
+                           Run* runs) const {
+    std::int64_t n = 0;
+    for (std::int64_t r = first; r < last; ++r) {
+      const Tap& tap = win_.taps[runs_[r].tap];
+      bool inside = false;
+      for (int i = 0; i < count; ++i) {
+        inside |= win_.inside_rows(pixels[i].row + tap.row) &
+                  win_.inside_columns(pixels[i].column + tap.column);
+      }
+      if (inside) runs[n++] = runs_[r];
+    }
+    return n;
   }
 
   // The images of a block and, after them, those of the second sum; null if they are read in place.
@@ -255,7 +275,7 @@ class WindowProduct {
 
   void multiply(const Block& b, std::int64_t group, std::int64_t q, const T* copied,
                 std::int64_t to) const {
-    const Pixel* pixels = own_pixels();
+    const Pixel* pixels = own_pixels(b);
     const std::int64_t column = vectors_.begin(q) * kLanes<T>;
     for (int part = 0; part < parts_; ++part) {
       PatchTile<T> tile{};
@@ -274,16 +294,22 @@ class WindowProduct {
   void multiply(PatchTile<T> tile, const Block& b, int part, const T* v, int vectors,
                 const Pixel* pixels) const {
     const Cut tiles(b.images * b.rows * win_.columns, kTileRows);
+    Run inside[kMostTaps];  // a block has fewer
+    tile.v = v;
     for (std::int64_t k = 0; k < block_count_; ++k) {
-      const std::int64_t end = k + 1 < block_count_ ? blocks_[k + 1].offset : run_count_;
-      tile.runs = runs_ + blocks_[k].offset;
-      tile.run_count = end - blocks_[k].offset;
-      tile.v = v + blocks_[k].length * vectors * kLanes<T>;
+      const std::int64_t end = k + 1 < block_count_ ? blocks_[k + 1] : run_count_;
+      tile.runs = runs_ + blocks_[k];
+      tile.run_count = end - blocks_[k];
       tile.add = k > 0 || (part ? o_.add2 : o_.add);
       if (k > 0) tile.bias = nullptr;
       for (std::int64_t t = 0; t < tiles.parts; ++t) {
+        const int rows = tiles.length(t);
         tile.pixels = pixels + tiles.begin(t);
-        kernel(tiles.length(t), vectors)(tile);
+        if (skips_) {
+          tile.runs = inside;
+          tile.run_count = inside_runs(tile.pixels, rows, blocks_[k], end, inside);
+        }
+        if (k == 0 || tile.run_count > 0) kernel(rows, vectors)(tile);
       }
     }
   }
@@ -354,9 +380,10 @@ class WindowProduct {
   const int parts_;
   const std::int64_t groups_, depth_, width_, k_;
   const Reach reach_;
-  const bool narrow_, copies_;
+  const bool narrow_, skips_, copies_;
   const Cut vectors_, rows_, images_;
-  Run *runs_ = nullptr, *blocks_ = nullptr;
+  Run* runs_ = nullptr;
+  std::int64_t* blocks_ = nullptr;  // their first runs
   std::int64_t run_count_ = 0, block_count_ = 0, job_ = 0;
   T* packed_ = nullptr;
 };

@@ -2,18 +2,23 @@
 // patch of the image does, and k runs through the contiguous pieces of a patch.
 #pragma once
 
+#include <utility>
+
 #include "cpu/isa/tile.hpp"
 
 namespace hesscore::cpu::HC_ISA {
 
-// Steps of k that lie side by side in an image, counted from the first number of a patch.
+// Steps of k that lie side by side in an image, counted from the first number of a patch; the steps
+// before them, and the (first) tap that they belong to.
 struct Run {
-  std::int64_t offset, length;
+  std::int64_t offset, length, step = 0, tap = 0;
 };
 
-// Where the patch of an output pixel starts, and where that pixel is.
+// Where the patch of an output pixel starts, and where that pixel is; the pixel of the image that a
+// tap (0, 0) reads.
 struct Pixel {
   std::int64_t from, to;
+  std::int32_t row, column;
 };
 
 template <class T>
@@ -61,8 +66,8 @@ template <int Rows, int Vectors, class T>
 void patch_tile(const PatchTile<T>& t) {
   constexpr int kAhead = 8;
   Vec<T> acc[Rows][Vectors] = {};
-  const T* v = t.v;
   for (std::int64_t r = 0; r < t.run_count; ++r) {
+    const T* v = t.v + t.runs[r].step * Vectors * kLanes<T>;
     const T* s[Rows];
     HC_UNROLL for (int i = 0; i < Rows; ++i) s[i] = t.s + (t.pixels[i].from + t.runs[r].offset);
     const std::int64_t length = t.runs[r].length;
@@ -163,6 +168,30 @@ void narrow_tile(const NarrowTile<T>& t) {
       store_partial(c, t.add ? load_partial(c, kRows) + y : y, kRows);
     }
   }
+}
+
+template <class T, int... RV>
+constexpr auto patch_tiles(std::integer_sequence<int, RV...>) {
+  struct Table {
+    PatchKernel<T> at[sizeof...(RV)];
+  };
+  return Table{{&patch_tile<RV / kTileVectors + 1, RV % kTileVectors + 1, T>...}};
+}
+
+template <class T, int... RV>
+constexpr auto channel_tiles(std::integer_sequence<int, RV...>) {
+  struct Table {
+    PatchKernel<T> at[sizeof...(RV)];
+  };
+  return Table{{&channel_tile<RV / kTileVectors + 1, RV % kTileVectors + 1, T>...}};
+}
+
+template <class T, int... RV>
+constexpr auto narrow_tiles(std::integer_sequence<int, RV...>) {
+  struct Table {
+    NarrowKernel<T> at[sizeof...(RV)];
+  };
+  return Table{{&narrow_tile<RV / kTileVectors + 1, RV % kTileVectors + 1, T>...}};
 }
 
 }  // namespace hesscore::cpu::HC_ISA

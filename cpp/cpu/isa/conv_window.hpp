@@ -26,6 +26,8 @@ struct Window {
   bool transposed = false;
 
   bool by_channel() const { return depth == 1 && width == 1 && groups > 1; }
+  bool inside_rows(std::int64_t row) const { return row >= 0 && row < h; }
+  bool inside_columns(std::int64_t column) const { return column >= 0 && column < w; }
   std::int64_t image() const { return h * w * c; }
   std::int64_t to_image() const { return to_h * to_w * to_c; }
 };
