@@ -180,6 +180,10 @@ class Evaluations:
         empirical_fisher   mean of the squared gradients of the samples' own losses
         ================== ========================================================================
 
+        The first three take the statistics of a batch normalisation in training mode for constants,
+        where samples share them; there, the last one, `ggn` and `ggn_mc` are refused. Gradients and
+        products are exact everywhere.
+
         Parameters
         ----------
         w, x, y, sample_weight, train

@@ -8,6 +8,7 @@ import numpy as np
 
 from . import _check, _core, errors
 from ._arrays import module_of
+from ._buffers import Buffers
 from ._evaluations import Evaluations, Train
 from ._parameters import Parameters
 from .errors import OptionError, ShapeError
@@ -25,7 +26,7 @@ _HESSIAN, _GGN = _core.Product.hessian, _core.Product.ggn
 _FISHER = {"empirical": _core.Product.fisher_empirical, "mc": _core.Product.fisher_mc}
 
 
-class Objective(Parameters, Evaluations):
+class Objective(Parameters, Buffers, Evaluations):
     """A network and a loss as a function ``f(w, x, y)`` of one flat parameter vector.
 
     The arrays decide where and how the work runs. Arrays in host memory give NumPy arrays, computed

@@ -111,6 +111,15 @@ GraphBuilder::Layer make_conv(GraphBuilder& b, std::int64_t in, std::int64_t out
   return b.make_conv(kernel.size(), in, out, options, transposed, std::move(name));
 }
 
+// (name, shape) of every buffer.
+nb::list buffers_of(const Graph& graph) {
+  nb::list buffers;
+  for (const NamedBuffer& b : graph.buffers()) {
+    buffers.append(nb::make_tuple(b.name, shape_tuple(b.shape)));
+  }
+  return buffers;
+}
+
 std::vector<std::string> input_names(const Graph& graph) {
   std::vector<std::string> names;
   for (const int id : graph.inputs()) {
@@ -128,6 +137,7 @@ void bind_graph(nb::module_& m) {
       .def_prop_ro("num_params", &Graph::num_params)
       .def_prop_ro("layout", &layout_of)
       .def_prop_ro("rows", &rows_of)
+      .def_prop_ro("buffers", &buffers_of)
       .def_prop_ro("inputs", &input_names)
       .def_prop_ro("output_shape", [](const Graph& g) {
         return shape_tuple(g.nodes()[static_cast<std::size_t>(g.output())].shape);

@@ -105,6 +105,33 @@ NewObject predict(const PyObjective& f, nb::handle w, nb::handle x, nb::handle t
   return out.object;
 }
 
+// ---- buffers -----------------------------------------------------------------------------------
+
+nb::dict buffers(const PyObjective& f) {
+  const Place place = f.place_of_buffers();
+  const Objective& engine = f.on(place);
+  Objective::Buffers values;
+  work(place, [&] { values = engine.buffers(); });
+  nb::dict named;
+  for (const auto& [name, numbers] : values) named[name.c_str()] = nb::cast(numbers);
+  return named;
+}
+
+void load_buffers(const PyObjective& f, const nb::dict& named) {
+  Objective::Buffers values;
+  for (const auto& [name, numbers] : named) {
+    values[nb::cast<std::string>(name)] = nb::cast<std::vector<double>>(numbers);
+  }
+  const Place place = f.place_of_buffers();
+  const Objective& engine = f.on(place);
+  work(place, [&] { engine.load_buffers(values); });
+}
+
+void update_buffers(const PyObjective& f, nb::handle w, nb::handle x, nb::handle train) {
+  const Point p(f, w, x, train);
+  p.run([&](const Objective& engine) { engine.update_buffers(p.w, p.x.inputs(), p.mode); });
+}
+
 // ---- products ----------------------------------------------------------------------------------
 
 NewObject product(const PyObjective& f, Product kind, nb::handle w, nb::handle x, nb::handle y,
@@ -165,7 +192,7 @@ void bind_objective(nb::module_& m) {
       .def(
           "init_values",
           [](const PyObjective& f, std::uint64_t seed, const std::string& scheme) {
-            const std::vector<double> values = f.on(host()).init_values(seed, scheme);
+            const std::vector<double> values = f.engine(host()).init_values(seed, scheme);
             const NewArray out(DType::f64, {static_cast<std::int64_t>(values.size())});
             std::copy(values.begin(), values.end(), static_cast<double*>(out.view.data));
             return out.object;
@@ -175,10 +202,13 @@ void bind_objective(nb::module_& m) {
           "memory",
           [](const PyObjective& f, std::int64_t batch, const std::vector<std::string>& quantities,
              bool float64, bool train, int samples) {
-            return f.on(host()).memory(batch, quantities, float64 ? DType::f64 : DType::f32, train,
+            return f.engine(host()).memory(batch, quantities, float64 ? DType::f64 : DType::f32, train,
                                        samples);
           },
           "batch"_a, "quantities"_a, "float64"_a, "train"_a, "samples"_a)
+      .def("buffers", &buffers)
+      .def("load_buffers", &load_buffers, "values"_a)
+      .def("update_buffers", &update_buffers, "w"_a.none(), "x"_a.none(), "train"_a.none())
       .def("loss", &loss, "w"_a.none(), "x"_a.none(), "y"_a.none(), "sample_weight"_a.none(),
            "train"_a.none())
       .def("value_and_grad", &value_and_grad, "w"_a.none(), "x"_a.none(), "y"_a.none(),

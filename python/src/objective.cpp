@@ -15,10 +15,22 @@ PyObjective::PyObjective(Graph g, bool check, const std::string& precision)
   on(host());
 }
 
-const Objective& PyObjective::on(const Place& place) const {
+const Objective& PyObjective::engine(const Place& place) const {
   std::unique_ptr<Objective>& engine = engines_[place.index];
   if (!engine) engine = std::make_unique<Objective>(graph, *place.device, DType::f32, precision_);
   return *engine;
+}
+
+const Objective& PyObjective::on(const Place& place) const {
+  const Objective& here = engine(place);
+  if (graph.buffers().empty() || place.index == buffers_at_) return here;
+  const Place before = place_of_buffers();
+  const Objective& there = engine(before);
+  Objective::Buffers values;
+  work(before, [&] { values = there.buffers(); });
+  work(place, [&] { here.load_buffers(values); });
+  buffers_at_ = place.index;
+  return here;
 }
 
 Mode read_mode(nb::handle train) {

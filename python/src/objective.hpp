@@ -15,7 +15,10 @@ class PyObjective {
   PyObjective(Graph graph, bool check, const std::string& precision);
   PyObjective(const PyObjective&) = delete;
 
-  const Objective& on(const Place& place) const;  // with the GIL
+  // With the GIL. The buffers are where the last call was, and follow to the place of this one.
+  const Objective& on(const Place& place) const;
+  const Objective& engine(const Place& place) const;  // leaves them there
+  Place place_of_buffers() const { return place_at(buffers_at_); }
 
   const Graph graph;
   const bool check_finite;
@@ -27,6 +30,7 @@ class PyObjective {
  private:
   Precision precision_;
   mutable std::map<int, std::unique_ptr<Objective>> engines_;
+  mutable int buffers_at_ = host().index;
 };
 
 // False, True, or (seed, step) of the dropout masks.
