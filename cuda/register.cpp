@@ -7,6 +7,9 @@ void register_all(KernelTable& table, Precision precision) {
   register_maps(table);
   register_plumbing(table);
   register_transposes(table);
+  register_broadcasts(table);
+  register_pooling(table);
+  register_max_pooling(table);
   register_reductions(table);
   register_random(table);
   register_vectors(table);

@@ -6,6 +6,8 @@
 #include "op_cases/convolutions.hpp"
 #include "op_cases/norms.hpp"
 #include "op_cases/op_case.hpp"
+#include "op_cases/pooling.hpp"
+#include "op_cases/structure.hpp"
 
 namespace op_cases {
 
@@ -75,9 +77,7 @@ inline std::vector<OpCase> structural_cases() {
        true},
       {"Add of two layers",
        {4},
-       [](auto& b, int x) {
-         return b.add({b.linear(x, 3), b.linear(x, 3)});
-       },
+       [](auto& b, int x) { return b.add({b.linear(x, 3), b.linear(x, 3)}); },
        [](auto& w, auto& x) {
          Values y = affine(w, 0, x, 4, 3), z = affine(w, 15, x, 4, 3);
          for (std::size_t i = 0; i < 3; ++i) y[i] += z[i];
@@ -96,9 +96,7 @@ inline std::vector<OpCase> structural_cases() {
        }},
       {"Concat",
        {2, 2},
-       [](auto& b, int x) {
-         return b.concat({b.linear(x, 1), x, b.linear(x, 2)}, 2);
-       },
+       [](auto& b, int x) { return b.concat({b.linear(x, 1), x, b.linear(x, 2)}, 2); },
        [](auto& w, auto& x) {
          const Values p = affine(w, 0, x, 2, 1), q = affine(w, 3, x, 2, 2);
          Values y;
@@ -150,7 +148,8 @@ inline std::vector<OpCase> activation_cases() {
 
 inline std::vector<OpCase> all() {
   std::vector<OpCase> rows = linear_cases();
-  for (auto&& more : {structural_cases(), activation_cases(), convolution_cases(), norm_cases()}) {
+  for (auto&& more : {structural_cases(), activation_cases(), convolution_cases(), norm_cases(),
+                      pooling_cases(), structure_cases()}) {
     rows.insert(rows.end(), more.begin(), more.end());
   }
   return rows;

@@ -15,9 +15,9 @@ struct Variant {
   void (*fill)(KernelTable&);
 };
 
-#define HC_VARIANT(name, condition)                                            \
-  Variant {                                                                    \
-#name, [] { return static_cast<bool>(condition); }, [](KernelTable& table) { \
+#define HC_VARIANT(name, condition)                                              \
+  Variant {                                                                      \
+    #name, [] { return static_cast<bool>(condition); }, [](KernelTable& table) { \
       name::register_products(table);                                            \
       name::register_maps(table);                                                \
       name::register_losses(table);                                              \
@@ -28,7 +28,10 @@ struct Variant {
       name::register_conv(table);                                                \
       name::register_conv_weights(table);                                        \
       name::register_transposes(table);                                          \
-    } \
+      name::register_pooling(table);                                             \
+      name::register_max_pooling(table);                                         \
+      name::register_broadcasts(table);                                          \
+    }                                                                            \
   }
 
 const Variant kVariants[] = {

@@ -73,14 +73,25 @@ struct WindowGeometry {
   std::int64_t n = 0, c = 1;
   WindowAxis h, w;
   Divisor divisor = Divisor::none;
-  double constant = 1;
+  double constant = 1;  // 1 without a divisor
 
-  // What multiplies the sum over the window of output (i, j).
-  HC_HD double coefficient(std::int64_t i, std::int64_t j) const {
-    if (divisor == Divisor::none) return 1;
-    if (divisor == Divisor::constant) return 1 / constant;
-    const std::int64_t count = h.count(i, divisor) * w.count(j, divisor);
-    return count > 0 ? 1 / static_cast<double>(count) : 0;
+  // What multiplies the sum over the window of output (i, j), or its square.
+  template <class T>
+  HC_HD T coefficient(std::int64_t i, std::int64_t j, bool square) const {
+    return fixed() ? power(T(1) / static_cast<T>(constant), square)
+                   : coefficient_of<T>(count(i, j), square);
+  }
+  HC_HD bool fixed() const { return divisor == Divisor::none || divisor == Divisor::constant; }
+  HC_HD std::int64_t count(std::int64_t i, std::int64_t j) const {
+    return h.count(i, divisor) * w.count(j, divisor);
+  }
+  template <class T>
+  HC_HD static T coefficient_of(std::int64_t count, bool square) {
+    return count > 0 ? power(T(1) / static_cast<T>(count), square) : T(0);
+  }
+  template <class T>
+  HC_HD static T power(T v, bool square) {
+    return square ? v * v : v;
   }
   HC_HD std::int64_t x_image() const { return h.in * w.in * c; }
   HC_HD std::int64_t y_image() const { return h.out * w.out * c; }

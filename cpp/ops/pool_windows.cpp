@@ -20,11 +20,14 @@ std::string text_of(const Pair& p, std::size_t dimensions) {
   return "(" + std::to_string(p[0]) + ", " + std::to_string(p[1]) + ")";
 }
 
-// The number of windows: those that start behind the image and its padding in front do not count.
+// The number of windows, as PyTorch counts: in ceil_mode the last one may reach over the padding,
+// also where it is the only one, but those that start behind the image and its padding in front do
+// not count.
 std::int64_t windows(const math::WindowAxis& x, bool ceil_mode) {
   const std::int64_t room = x.in + 2 * x.pad - x.dilation * (x.kernel - 1) - 1;
-  if (room < 0) return 0;
-  const std::int64_t n = (room + (ceil_mode ? x.stride - 1 : 0)) / x.stride + 1;
+  const std::int64_t steps = room + (ceil_mode ? x.stride - 1 : 0);
+  if (steps < 0) return 0;
+  const std::int64_t n = steps / x.stride + 1;
   return ceil_mode && (n - 1) * x.stride >= x.in + x.pad ? n - 1 : n;
 }
 
@@ -40,9 +43,9 @@ PoolWindows::PoolWindows(std::string name, std::size_t dimensions, const PoolOpt
   check_at_least("dilation", o_.dilation, 1);
   check_at_least("padding", o_.padding, 0);
   for (std::size_t a = 0; a < 2; ++a) {
-    const std::int64_t reach = o_.dilation[a] * (o_.kernel[a] - 1) + 1;
-    if (2 * o_.padding[a] <= reach) continue;
-    throw GraphError("padding of " + name_, "at most half of the window, " + std::to_string(reach),
+    if (2 * o_.padding[a] <= o_.kernel[a]) continue;
+    throw GraphError("padding of " + name_,
+                     "at most half of kernel_size, " + std::to_string(o_.kernel[a]),
                      std::to_string(o_.padding[a]));
   }
 }

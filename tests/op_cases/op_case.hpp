@@ -38,10 +38,42 @@ inline Values affine(const Values& w, std::size_t at, const Values& x, std::size
   return y;
 }
 
+inline std::size_t count_of(const hc::Shape& shape) {
+  return static_cast<std::size_t>(hc::element_count(shape));
+}
+
 inline Values map(const Values& x, const std::function<double(double)>& f) {
   Values y;
   for (const double v : x) y.push_back(f(v));
   return y;
+}
+
+using Build = std::function<int(hc::GraphBuilder&, int x)>;
+using Naive = std::function<Values(const Values& x)>;
+
+// A layer without parameters between two layers with them: Linear on the last axis, which keeps its
+// size, tanh, the layer, Linear to 3.
+inline OpCase between(std::string name, const hc::Shape& shape, Build layer, Naive naive) {
+  const auto n = static_cast<std::size_t>(shape.back());
+  return {name, shape,
+          [layer, shape](auto& b, int x) {
+            const int h = layer(b, b.tanh(b.linear(x, shape.back())));
+            return b.linear(b.flatten(h), 3);
+          },
+          [naive, n](auto& w, auto& x) {
+            const Values y =
+                naive(map(affine(w, 0, x, n, n), [](double v) { return std::tanh(v); }));
+            return affine(w, n * (n + 1), y, y.size(), 3);
+          }};
+}
+
+// The layer under the loss, on a Linear of the last axis. Where every output follows from one
+// position of the other axes, HesScale is exact.
+inline OpCase under_loss(std::string name, const hc::Shape& shape, Build layer, Naive naive) {
+  const auto n = static_cast<std::size_t>(shape.back());
+  return {name + " under the loss", shape,
+          [layer, shape](auto& b, int x) { return layer(b, b.linear(x, shape.back())); },
+          [naive, n](auto& w, auto& x) { return naive(affine(w, 0, x, n, n)); }, true};
 }
 
 }  // namespace op_cases

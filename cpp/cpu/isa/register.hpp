@@ -16,6 +16,9 @@
   void register_conv(KernelTable&);         \
   void register_conv_weights(KernelTable&); \
   void register_transposes(KernelTable&);   \
+  void register_pooling(KernelTable&);      \
+  void register_max_pooling(KernelTable&);  \
+  void register_broadcasts(KernelTable&);   \
   }
 
 HC_DECLARE_REGISTRATIONS(portable)
