@@ -24,7 +24,7 @@
 
 namespace hesscore {
 
-enum CgPort : int { kCgX = 96, kCgResidual, kCgDirection, kCgDiagonal, kCgState };
+enum CgPort : int { kCgX = 64, kCgResidual, kCgDirection, kCgDiagonal, kCgState };
 
 enum CgPhase : std::size_t {
   kCgLinearise,

@@ -10,7 +10,8 @@
 
 namespace hesscore {
 
-// Arrays that the caller brings anew for every run.
+// Arrays that the caller brings anew for every run. Diagonals and inputs have no largest number, so
+// theirs come after all others.
 enum Port : int {
   kPortW,
   kPortY,
@@ -23,8 +24,8 @@ enum Port : int {
   kPortClock,            // uint64: seed, step, then one seed for each sampled quantity
   kPortBuffers,          // double: Graph::buffers()
   kPortBatchStatistics,  // double: what a step's evaluation leaves for the buffers
-  kPortX = 32,           // + number of the input
-  kPortDiag = 64,        // + number of the diagonal
+  kPortDiag = 1 << 10,   // + number of the diagonal
+  kPortX = 1 << 20,      // + number of the input
 };
 
 struct Slot {

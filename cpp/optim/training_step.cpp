@@ -10,11 +10,9 @@ namespace {
 // last bits: batches side by side are used if they are all aligned alike.
 constexpr std::int64_t kAlignment = 256;
 
-enum : int { kPortMomentum = 200, kPortSecond, kPortCount };
+enum : int { kPortMomentum = 128, kPortSecond, kPortCount };
 
-bool is_sampled(int port) {
-  return port == kPortY || port == kPortSampleWeight || (port >= kPortX && port < kPortDiag);
-}
+bool is_sampled(int port) { return port == kPortY || port == kPortSampleWeight || port >= kPortX; }
 
 Plan make_plan(const Objective::Impl& f, const Request& r, const DeviceUpdate& u) {
   Emit e(f.kernels(), r.dtype);

@@ -125,3 +125,18 @@ def test_a_failed_step_leaves_everything():
     after = opt.state_dict()
     assert after["step"] == state["step"] and after["m"].tobytes() == state["m"].tobytes()
     close(f.value_and_grad(*device), f.value_and_grad(before, data(f, "float64")[1], y))
+
+
+def test_a_run_with_very_many_inputs():
+    inputs = 100
+    g = hc.Graph()
+    names = [f"x{k}" for k in range(inputs)]
+    g.output(g(hc.Linear(inputs, 3), g.concat(*(g.input((1,), name=n) for n in names))))
+    f = hc.Objective(g, hc.CrossEntropyLoss())
+    w, x, y = problems.batch(problems.mlp(inputs, 3), 10, inputs, classes=3)
+    xs = {n: np.ascontiguousarray(x[:, k : k + 1]) for k, n in enumerate(names)}
+    v, X, Y = to_device((w, xs, y))
+    options = {"batch_size": 4, "epochs": 2, "progress": False}
+    hc.Optimizer(f, "adahesscale").run(v, X, Y, **options)
+    hc.Optimizer(f, "adahesscale").run(w, xs, y, **options)
+    np.testing.assert_allclose(v.get(), w, rtol=1e-9)
