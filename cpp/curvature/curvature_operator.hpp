@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <mutex>
 
 #include "curvature/resident_product.hpp"
 #include "hesscore/curvature.hpp"
@@ -53,6 +54,7 @@ class CurvatureOperator final : public LinearOperator {
   std::uint64_t seed_;
   std::map<Request, std::shared_ptr<Place>> places_;
   Place* here_ = nullptr;
+  mutable std::mutex mutex_;  // plans are of one thread at a time
 };
 
 }  // namespace hesscore
