@@ -80,3 +80,22 @@ TEST("bad runs are told by name") {
   CHECK_THROWS(ShapeError, opt.run(w, batch, {}, 0, 0, 1));
   CHECK_THROWS(ShapeError, opt.run(w, Batch{}, {}, 0, 0, 1));
 }
+
+TEST("a call inside a run is refused, and the run goes on") {
+  const Problem p;
+  Optimizer opt(p.f, Adam{}), other(p.f, Adam{});
+  Vector w = p.start(), v = p.start();
+  const Optimizer::State fresh = opt.state();
+  const auto nested = [&](const StepInfo& info) {
+    CHECK_THROWS(StateError, opt.run(w, p.batch(), {.batch_size = 5}, 0, 0, 9));
+    CHECK_THROWS(StateError, opt.step(w, p.batch()));
+    CHECK_THROWS(StateError, opt.load_state(fresh));
+    CHECK(opt.state().scalars.at("step") == static_cast<double>(info.step));
+    return false;
+  };
+  CHECK(opt.run(w, p.batch(), {.batch_size = 3}, 0, 0, 9, nested) == 4);
+  CHECK(other.run(v, p.batch(), {.batch_size = 3}, 0, 0, 9) == 4);
+  CHECK(w.to_host() == v.to_host());
+  CHECK_THROWS(ShapeError, opt.step(w, Batch{}));
+  opt.load_state(fresh);
+}

@@ -68,6 +68,7 @@ Optimizer::State Optimizer::Impl::state() const {
 }
 
 void Optimizer::Impl::load_state(const State& state) {
+  const Turn turn(busy_);
   check_state(state);
   if (algebra_) {
     upload(state);

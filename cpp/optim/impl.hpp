@@ -1,6 +1,7 @@
 // What all methods share: the state, its dtype, and the frame of a transactional step.
 #pragma once
 
+#include <atomic>
 #include <optional>
 
 #include "backend/algebra.hpp"
@@ -9,6 +10,19 @@
 #include "optim/mini_batches.hpp"
 
 namespace hesscore {
+
+// Holds what one thread and one call at a time may have. A second one is told so.
+class Turn {
+ public:
+  explicit Turn(std::atomic<bool>& taken) : taken_(taken) {
+    if (taken_.exchange(true)) throw StateError("the optimizer is in a run");
+  }
+  ~Turn() { taken_ = false; }
+  Turn(const Turn&) = delete;
+
+ private:
+  std::atomic<bool>& taken_;
+};
 
 class Optimizer::Impl {
  public:
@@ -73,6 +87,7 @@ class Optimizer::Impl {
   std::map<std::string, Vector> vectors_;
   std::map<std::string, double> scalars_;
   double& steps_;
+  std::atomic<bool> busy_ = false;  // in a step, a run or load_state
   MiniBatches mini_batches_;
   std::unique_ptr<DeviceSteps> device_steps_;
   std::optional<Algebra> algebra_;  // empty until the dtype is known

@@ -34,6 +34,7 @@ StepInfo Optimizer::Impl::careful_step(const View& w, const Batch& batch,
 }
 
 StepInfo Optimizer::Impl::step(const View& w, const Batch& batch) {
+  const Turn turn(busy_);
   if (!f_.device().is_host()) {
     prepare(w);
     Launch one;
@@ -47,6 +48,7 @@ StepInfo Optimizer::Impl::step(const View& w, const Batch& batch) {
 std::int64_t Optimizer::Impl::run(const View& w, const Batch& data, const RunOptions& options,
                                   std::int64_t epoch, std::int64_t first, std::int64_t count,
                                   const OnStep& on_step) {
+  const Turn turn(busy_);
   at_least(0, "first", first);
   at_least(0, "count", count);
   at_least(0, "steps_per_launch", options.steps_per_launch);

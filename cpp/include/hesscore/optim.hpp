@@ -91,6 +91,8 @@ struct RunOptions {
   bool every_step = true;
 };
 
+// One call at a time: a step, a run or load_state inside another one, from `on_step` or another
+// thread, throws StateError. state() may be called from `on_step`.
 class HESSCORE_API Optimizer {
  public:
   Optimizer(const Objective& f, Method method);
