@@ -133,7 +133,16 @@ NodeArrays Sweep::jvp(Operand v, std::int64_t reps, std::int64_t stride) {
     d[i] = e_.temporary(reps * size(i));
     node.op->jvp(e_, sites_[i], {gather(d, node), parameters(node, v), Out(d[i]), reps, stride});
   }
+  complete_output(d, reps);
   return d;
+}
+
+// An output that no parameter reaches stands still.
+void Sweep::complete_output(NodeArrays& d, std::int64_t reps) {
+  const std::size_t output = root(graph_.output());
+  if (d[output]) return;
+  d[output] = e_.temporary(reps * size(output));
+  e_.call<kernels::Fill>({d[output], reps * size(output), 0});
 }
 
 NodeArrays Sweep::jvp_from(const NodeArrays& contributions) {
@@ -153,6 +162,7 @@ NodeArrays Sweep::jvp_from(const NodeArrays& contributions) {
     }
     node.op->jvp(e_, sites_[i], {gather(d, node), {}, Out(d[i], node.group >= 0)});
   }
+  complete_output(d, 1);
   return d;
 }
 

@@ -88,6 +88,7 @@ class Sweep {
   std::int64_t add_buffers(Site& s, const Node& node, bool tracked, std::int64_t at);
   Out adjoint(NodeArrays& a, int node, std::int64_t reps);  // where a consumer adds
   std::vector<Out> adjoints(NodeArrays& a, const Node& node, std::int64_t reps);
+  void complete_output(NodeArrays& d, std::int64_t reps);
   std::vector<In> gather(const NodeArrays& a, const Node& node) const;
   std::vector<In> parameters(const Node& node, Operand flat) const;
   template <class F>

@@ -1,4 +1,4 @@
-"""Graphs with very many inputs, without parameters, or with parameters that nothing reads."""
+"""Graphs with very many inputs, or without parameters."""
 
 from __future__ import annotations
 
@@ -46,3 +46,44 @@ def test_many_inputs_of_a_run(many):
     expected = hc.Optimizer(one, "adahesscale").run(v, x, y, **options)
     np.testing.assert_allclose(losses, expected, rtol=1e-10)
     np.testing.assert_allclose(w, v, rtol=1e-10)
+
+
+def without_parameters():
+    return hc.Objective(hc.Tanh(), hc.MSELoss(), input_shape=(50,))
+
+
+KINDS = ("hesscale", "hesscale_gn", "bl89", "ggn", "ggn_mc", "hutchinson", "empirical_fisher")
+
+
+def test_a_network_without_parameters():
+    f = without_parameters()
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(3, 50)), rng.normal(size=(3, 50))
+    w, v = rng.normal(size=f.num_params), rng.normal(size=f.num_params)
+    zero = np.zeros_like(w)
+    got = f.evaluate(w, x, y, ("loss", "grad", *KINDS))
+    assert got["loss"] == pytest.approx(np.mean((np.tanh(x) - y) ** 2), rel=1e-12)
+    for kind in ("grad", *KINDS):
+        np.testing.assert_array_equal(got[kind], zero, err_msg=kind)
+    for product in (f.hvp, f.ggnvp, f.fishervp):
+        np.testing.assert_array_equal(product(w, x, y, v), zero)
+        np.testing.assert_array_equal(product(w, x, y, np.stack([v, v])), [zero, zero])
+    np.testing.assert_array_equal(f.fishervp(w, x, y, v, "mc"), zero)
+    np.testing.assert_array_equal(f.jvp(w, x, v), np.zeros((3, 50)))
+    np.testing.assert_array_equal(f.vjp(w, x, y), zero)
+    for A in (f.hessian(w, x, y), f.ggn(w, x, y), f.fisher(w, x, y)):
+        np.testing.assert_array_equal(A @ v, zero)
+        solution, report = hc.cg(A + 2.0 * hc.identity(f.num_params), v)
+        np.testing.assert_allclose(solution, v / 2, rtol=1e-12)
+        assert report.converged
+
+
+@pytest.mark.parametrize("method", hc.optim.methods)
+def test_steps_without_parameters(method):
+    f = without_parameters()
+    rng = np.random.default_rng(0)
+    x, y, w = rng.normal(size=(3, 50)), rng.normal(size=(3, 50)), rng.normal(size=f.num_params)
+    before = w.copy()
+    opt = hc.Optimizer(f, method, **({} if method == "gauss_newton" else {"weight_decay": 0.0}))
+    assert opt.step(w, x, y).loss == pytest.approx(f.loss(w, x, y))
+    np.testing.assert_array_equal(w, before)
