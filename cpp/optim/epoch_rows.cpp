@@ -12,11 +12,13 @@ namespace {
 
 constexpr std::int64_t kChunkBytes = 16 << 20, kMaxChunk = 64;
 
-Buffer upload_numbers(Device& device, Buffer old, const std::vector<std::int64_t>& numbers) {
+// After a failure there is the old buffer, whose size says that it is too small, or none.
+void upload_numbers(Device& device, Buffer& to, const std::vector<std::int64_t>& numbers) {
   const std::size_t bytes = numbers.size() * sizeof(std::int64_t);
-  if (old.bytes() < bytes) old = Buffer(device, bytes);
-  device.from_host(old.data(), numbers.data(), bytes);
-  return old;
+  const bool fits = to.bytes() >= bytes;
+  Buffer room = fits ? std::move(to) : Buffer(device, bytes);
+  device.from_host(room.data(), numbers.data(), bytes);
+  to = std::move(room);
 }
 
 }  // namespace
@@ -29,7 +31,7 @@ std::size_t row_bytes(const View& array) {
 
 void EpochRows::set_order(const std::vector<std::int64_t>& order) {
   host_order_ = &order;
-  if (!device_.is_host()) order_ = upload_numbers(device_, std::move(order_), order);
+  if (!device_.is_host()) upload_numbers(device_, order_, order);
 }
 
 void EpochRows::set_data(const Batch& data, bool in_host_memory, std::int64_t batch_size) {
@@ -64,7 +66,7 @@ void EpochRows::open_ring(const Batch& data) {
   std::vector<std::int64_t> numbers(static_cast<std::size_t>(2 * chunk_rows()));
   if (ring_order_.bytes() >= numbers.size() * sizeof(std::int64_t)) return;
   std::iota(numbers.begin(), numbers.end(), 0);
-  ring_order_ = upload_numbers(device_, std::move(ring_order_), numbers);
+  upload_numbers(device_, ring_order_, numbers);
 }
 
 // Returns the view of the ring.
@@ -75,8 +77,8 @@ View EpochRows::open_channel(const View& from, std::size_t number) {
   const std::size_t bytes =
       std::max<std::size_t>(c.row, 1) * static_cast<std::size_t>(2 * chunk_rows());
   if (c.ring.bytes() < bytes) {
-    c.ring = Buffer(device_, bytes);
     c.pinned = HostBuffer(device_, bytes);
+    c.ring = Buffer(device_, bytes);
   }
   View ring = from;
   ring.data = c.ring.data();

@@ -103,14 +103,15 @@ void MiniBatches::select(const Batch& data, const RunOptions& options, std::int6
 
 void MiniBatches::choose_order(const Order& order) {
   if (order == order_) return;
+  order_ = {};  // until the device has it
   if (order == next_order_) {
     std::swap(numbers_, next_numbers_);
     next_order_ = {};
   } else {
     numbers_ = make(order);
   }
-  order_ = order;
   source_.set_order(numbers_);
+  order_ = order;
 }
 
 void MiniBatches::anticipate(std::int64_t index) {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import cupy
 import numpy as np
 import pytest
-from device import close, make, to_device
+from device import STAND_IN, close, make, to_device
 
 import hesscore as hc
 import problems
@@ -140,3 +142,44 @@ def test_a_run_with_very_many_inputs():
     hc.Optimizer(f, "adahesscale").run(v, X, Y, **options)
     hc.Optimizer(f, "adahesscale").run(w, xs, y, **options)
     np.testing.assert_allclose(v.get(), w, rtol=1e-9)
+
+
+@pytest.mark.skipif(not STAND_IN, reason="limits the stand-in's memory")
+@pytest.mark.parametrize("place", ["host", "device"])
+def test_running_out_of_memory_leaves_the_optimizer_usable(place, monkeypatch):
+    """Wherever memory ends, the next run is as if nothing had happened."""
+    f = problems.mlp(4, 5, 3)
+    w, x, y = data(f, "float64", 50)
+    X, Y = (x, y) if place == "host" else to_device((x, y))
+    memory, made, limit = cupy.cuda.Memory, 0, 10**9
+
+    def limited(size, stream):
+        nonlocal made
+        made += 1
+        if made > limit:
+            raise MemoryError
+        return memory(size, stream)
+
+    def runs(opt):
+        """Over few rows, and then over many."""
+        v = to_device(w)
+        for rows in (16, 50):
+            opt.run(v, X[:rows], Y[:rows], batch_size=8, epochs=2, progress=False)
+        return v.get().tobytes()
+
+    def retried(most):
+        nonlocal made, limit
+        opt, made, limit = hc.Optimizer(f, "adam"), 0, most
+        start = opt.state_dict()
+        with contextlib.suppress(MemoryError):
+            runs(opt)
+        limit = 10**9
+        opt.load_state_dict(start)
+        return runs(opt)
+
+    monkeypatch.setattr(cupy.cuda, "Memory", limited)
+    runs(hc.Optimizer(f, "adam"))
+    total = made
+    expected = retried(10**9)
+    for most in range(total):
+        assert retried(most) == expected, most
