@@ -1,6 +1,7 @@
 // Optimizers: one step, many steps with polling for Ctrl-C, and the state as arrays.
 #include <nanobind/stl/string.h>
 
+#include <limits>
 #include <vector>
 
 #include "methods.hpp"
@@ -152,6 +153,9 @@ NewObject run(PyOptimizer& o, nb::handle w, nb::handle x, nb::handle y, nb::hand
               std::int64_t batch_size, std::int64_t first_epoch, std::int64_t epochs,
               std::uint64_t shuffle_seed, bool shuffle, std::uint64_t dropout_seed,
               nb::handle on_step, nb::handle progress) {
+  if (epochs > std::numeric_limits<std::int64_t>::max() - first_epoch) {
+    throw OptionError("first_epoch", "first_epoch + epochs < 2**63", std::to_string(first_epoch));
+  }
   const StepArguments a(o.f, w, x, y, sample_weight, /*run=*/true);
   Optimizer& engine = o.at(a.w.place());
   const RunOptions options{.batch_size = batch_size,
@@ -160,7 +164,8 @@ NewObject run(PyOptimizer& o, nb::handle w, nb::handle x, nb::handle y, nb::hand
                            .dropout_seed = dropout_seed,
                            .host_data = a.y.place().is_host(),
                            .every_step = !on_step.is_none()};
-  const std::int64_t steps = (a.x.batch_size() + batch_size - 1) / batch_size;
+  const std::int64_t rows = a.x.batch_size();
+  const std::int64_t steps = rows > 0 ? (rows - 1) / batch_size + 1 : 0;
   Watcher watcher(on_step, progress);
   work(a.w.place(), [&] {
     if (o.f.check_finite) a.check_finite();

@@ -72,6 +72,7 @@ def test_schedules_must_return_rates(value):
         ("batch_size", {"batch_size": 2.5}),
         ("epochs", {"epochs": -1}),
         ("epochs", {"epochs": "two"}),
+        ("first_epoch", {"epochs": 3, "first_epoch": 2**63 - 2}),
     ],
     ids=str,
 )

@@ -148,6 +148,18 @@ def test_run_is_a_loop_of_steps(method):
     assert w.tobytes() == loop.tobytes()
 
 
+def test_a_batch_larger_than_the_data_is_all_of_it():
+    f = problems.mlp(5, 8, 4)
+    start, x, y = problems.batch(f, 30, 5, classes=4)
+    ends = []
+    for batch_size in (30, 31, 2**63 - 1):
+        w = start.copy()
+        losses = hc.Optimizer(f, "adam").run(w, x, y, batch_size, epochs=3, progress=False)
+        assert losses.shape == (3,)
+        ends.append(w.tobytes())
+    assert ends[0] == ends[1] == ends[2] != start.tobytes()
+
+
 def test_shuffling_visits_every_sample_once():
     """SGD on a linear loss: the sum of steps is independent of the order only if all were seen."""
     f = hc.Objective(hc.Linear(1, 1, bias=False), hc.MSELoss(reduction="sum"))
