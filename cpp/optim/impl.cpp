@@ -88,6 +88,15 @@ std::string keys(const Map& map) {
   return text.empty() ? "nothing" : text;
 }
 
+void check_values(const std::string& name, const std::vector<double>& values) {
+  const bool second_moment = name == "u";
+  for (const double v : values) {
+    if (std::isfinite(v) && (v >= 0 || !second_moment)) continue;
+    throw StateError(name, second_moment ? "finite values >= 0" : "finite values",
+                     std::to_string(v));
+  }
+}
+
 template <class A, class B>
 bool same_keys(const A& a, const B& b) {
   return keys(a) == keys(b);
@@ -118,6 +127,7 @@ void Optimizer::Impl::check_state(const State& state) const {
       throw StateError(name, "length " + std::to_string(n_),
                        "length " + std::to_string(values.size()));
     }
+    check_values(name, values);
   }
 }
 

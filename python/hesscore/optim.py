@@ -216,7 +216,8 @@ class Optimizer:
         Raises
         ------
         StateError
-            A key is missing or unknown, or a vector has the wrong length.
+            A key is missing or unknown, or a vector has the wrong length, a value that is not
+            finite, or a negative second moment.
         """
         if not isinstance(state, Mapping) or str(state.get("method")) != self.method:
             got = state.get("method") if isinstance(state, Mapping) else type(state).__name__

@@ -103,6 +103,24 @@ def test_foreign_state_is_refused(problem):
     assert w.tobytes() == before
 
 
+@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize(
+    ("name", "value"), [("u", -1e-3), ("u", np.inf), ("u", np.nan), ("m", np.inf), ("m", np.nan)]
+)
+def test_a_state_that_would_spoil_w_is_refused(problem, name, value, used):
+    f, w, x, y = problem
+    opt = hc.Optimizer(f, "adam")
+    opt.step(w, x, y)
+    good = opt.state_dict()
+    bad = good[name].copy()
+    bad[3] = value
+    target = opt if used else hc.Optimizer(f, "adam")
+    with pytest.raises(hc.StateError, match=f"{name}: expected finite"):
+        target.load_state_dict({**good, name: bad})
+    target.load_state_dict(good)
+    np.testing.assert_equal(target.state_dict(), good)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_failed_step_changes_nothing(method):
     """An overflow inside the network, after good steps."""

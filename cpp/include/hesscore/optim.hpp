@@ -119,7 +119,7 @@ class HESSCORE_API Optimizer {
     std::map<std::string, double> scalars;
   };
   State state() const;
-  void load_state(const State& state);  // throws StateError on a wrong key or length
+  void load_state(const State& state);  // throws StateError on a wrong key, length or value
 
   class Impl;
 
