@@ -101,3 +101,33 @@ TEST("gauss-newton stays where the gradient is zero") {
   CHECK(info.accepted && info.iterations == 0 && info.loss == 0);
   CHECK(w.to_host() == Numbers({2, 3}));
 }
+
+TEST("the damping stays in its range, and stands still at the minimum") {
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    const Problem p(dtype);
+    Optimizer opt(p.f, GaussNewton{.damping = 1e-2});
+    Vector w = p.start();
+    for (int k = 0; k < 400; ++k) {
+      const double damping = opt.step(w, p.batch()).damping;
+      CHECK(damping >= 1e-17 && damping <= 1e13);
+    }
+    const Optimizer::State state = opt.state();
+    CHECK(!opt.step(w, p.batch()).accepted);
+    CHECK(opt.state().scalars.at("damping") == state.scalars.at("damping"));
+  }
+}
+
+TEST("the damping has a least and a largest value") {
+  const LeastSquares p(random_numbers(30, 5), random_numbers(10, 6), 3);
+  const auto after = [&](double damping, double lr) {
+    Optimizer opt(p.f, GaussNewton{.lr = lr, .damping = 2});
+    Optimizer::State state = opt.state();
+    state.scalars["damping"] = damping;
+    opt.load_state(state);
+    Vector w = vector_of({1, 2, 3});
+    opt.step(w, p.batch());
+    return opt.state().scalars.at("damping");
+  };
+  CHECK_CLOSE(after(2.2e-15, 1) * 1e15, 2, 1e-12);    // a step as foretold
+  CHECK_CLOSE(after(1.9e15, 1e30) / 1e15, 2, 1e-12);  // one that is rejected
+}

@@ -2,6 +2,7 @@
 //
 // The step is w - t x, where x solves (G + lambda I) x = g roughly and t comes from the line
 // search. All trials are evaluated at a copy; w is written once, when the step is accepted.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -16,6 +17,7 @@ namespace {
 constexpr std::size_t kIterates = 6;  // among which the best is sought
 constexpr double kArmijo = 1e-2, kBacktrack = 0.8;
 constexpr int kMaxBacktracks = 60;
+constexpr double kDampingRange = 1e15;  // up and down from where it starts
 
 class GaussNewtonMethod final : public Optimizer::Impl {
  public:
@@ -25,7 +27,8 @@ class GaussNewtonMethod final : public Optimizer::Impl {
         direction_(add_vector("direction")),
         curvature_(f, hesscore::Product::ggn) {
     if (method_.damping_rule != Damping::lm) return;
-    damping_ = &add_scalar("damping", method_.damping(0));
+    start_ = method_.damping(0);
+    damping_ = &add_scalar("damping", start_);
     workspace_.kept.rows = kIterates;
   }
 
@@ -51,11 +54,13 @@ class GaussNewtonMethod final : public Optimizer::Impl {
   Candidate best_iterate(const Point& at, std::int64_t last, double t);
   double loss_at(const Point& at, const void* x, double t);
   double line_search(const Point& at, const Candidate& c, double t, double slope);
+  bool is_change(double before, double after, double predicted) const;
   void adapt_damping(double rho);
 
   const GaussNewton method_;
   Vector& direction_;          // the last solution: where CG starts
   double* damping_ = nullptr;  // of Levenberg and Marquardt
+  double start_ = 0;           // its first value
 
   CurvatureOperator curvature_;
   Vector g_, d_, x_, trial_;
@@ -95,7 +100,9 @@ StepInfo GaussNewtonMethod::attempt(const View& w, const Batch& batch, const Mod
     algebra().axpby(-t, best.x, 1, w.data, n_);
     std::swap(direction_, x_);
   }
-  if (damping_ && lr * slope > 0) adapt_damping(info.accepted ? info.rho : 0);
+  if (damping_ && lr * slope > 0 && is_change(at.loss, best.loss, predicted)) {
+    adapt_damping(info.accepted ? info.rho : 0);
+  }
   return info;
 }
 
@@ -175,12 +182,21 @@ double GaussNewtonMethod::line_search(const Point& at, const Candidate& c, doubl
   return loss <= at.loss - kArmijo * t * slope ? t : -1;
 }
 
+// At the minimum losses differ by their rounding alone, which says nothing about the model.
+bool GaussNewtonMethod::is_change(double before, double after, double predicted) const {
+  const double epsilon = dtype_ == DType::f32 ? std::numeric_limits<float>::epsilon()
+                                              : std::numeric_limits<double>::epsilon();
+  const double resolution = epsilon * std::abs(before);
+  return std::abs(after - before) > resolution || std::abs(predicted) > resolution;
+}
+
 void GaussNewtonMethod::adapt_damping(double rho) {
   if (rho > 0.75) {
     *damping_ *= 2.0 / 3;
   } else if (!(rho >= 0.25)) {
     *damping_ *= 1.5;
   }
+  *damping_ = std::clamp(*damping_, start_ / kDampingRange, start_ * kDampingRange);
 }
 
 }  // namespace
