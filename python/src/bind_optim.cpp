@@ -20,42 +20,68 @@ class PyOptimizer {
   PyOptimizer(const PyObjective& objective, const std::string& method, const nb::dict& options)
       : f(objective),
         method_(make_method(method, options)),
-        engine_(std::make_unique<Optimizer>(f.on(host()), method_)) {}
+        engine_(std::make_shared<Optimizer>(f.on(host()), method_)) {}
 
-  Optimizer& at(const Place& place);
+  // Calls `body` with the engine's optimizer at `place`, without the GIL. It stays there once that
+  // has succeeded.
+  void at(const Place& place, const std::function<void(Optimizer&)>& body);
   Optimizer::State state() const;
   void load_state(const Optimizer::State& state);
 
   const PyObjective& f;
 
  private:
+  class Turn;  // of one call at a time
+
   Method method_;
-  std::unique_ptr<Optimizer> engine_;
+  std::shared_ptr<Optimizer> engine_;
   int index_ = -1;  // of the CUDA device
-  bool used_ = false;
+  bool used_ = false, busy_ = false;
 };
 
-Optimizer& PyOptimizer::at(const Place& place) {
+class PyOptimizer::Turn {
+ public:
+  explicit Turn(bool& busy) : busy_(busy) {
+    if (busy_) throw StateError("the optimizer is in a run");
+    busy_ = true;
+  }
+  ~Turn() { busy_ = false; }
+  Turn(const Turn&) = delete;
+
+ private:
+  bool& busy_;
+};
+
+void PyOptimizer::at(const Place& place, const std::function<void(Optimizer&)>& body) {
+  const Turn turn(busy_);
   if (place.index != index_ && used_) {
     throw DeviceError("w", "an array " + place_text(index_) + ", as in the steps before",
                       "one " + place_text(place.index));
   }
-  used_ = true;
-  if (place.index == index_) return *engine_;
-  auto moved = std::make_unique<Optimizer>(f.on(place), method_);
-  work(place, [&] { moved->load_state(engine_->state()); });
-  engine_ = std::move(moved);
+  std::shared_ptr<Optimizer> engine = engine_;
+  if (place.index != index_) {
+    const Objective& objective = f.on(place);
+    const Optimizer::State now = state();
+    work(place, [&] {
+      engine = std::make_shared<Optimizer>(objective, method_);
+      engine->load_state(now);
+    });
+  }
+  engine_ = engine;
   index_ = place.index;
-  return *engine_;
+  work(place, [&] { body(*engine); });
+  used_ = true;
 }
 
 Optimizer::State PyOptimizer::state() const {
+  const std::shared_ptr<Optimizer> engine = engine_;
   Optimizer::State state;
-  work(place_at(index_), [&] { state = engine_->state(); });
+  work(place_at(index_), [&] { state = engine->state(); });
   return state;
 }
 
 void PyOptimizer::load_state(const Optimizer::State& state) {
+  const Turn turn(busy_);
   work(place_at(index_), [&] { engine_->load_state(state); });
 }
 
@@ -97,9 +123,8 @@ struct StepArguments {
 
 StepInfo step(PyOptimizer& o, nb::handle w, nb::handle x, nb::handle y, nb::handle sample_weight) {
   const StepArguments a(o.f, w, x, y, sample_weight);
-  Optimizer& engine = o.at(a.w.place());
   StepInfo info;
-  work(a.w.place(), [&] {
+  o.at(a.w.place(), [&](Optimizer& engine) {
     if (o.f.check_finite) a.check_finite();
     info = engine.step(a.w, a.batch());
   });
@@ -157,7 +182,6 @@ NewObject run(PyOptimizer& o, nb::handle w, nb::handle x, nb::handle y, nb::hand
     throw OptionError("first_epoch", "first_epoch + epochs < 2**63", std::to_string(first_epoch));
   }
   const StepArguments a(o.f, w, x, y, sample_weight, /*run=*/true);
-  Optimizer& engine = o.at(a.w.place());
   const RunOptions options{.batch_size = batch_size,
                            .shuffle_seed = shuffle_seed,
                            .shuffle = shuffle,
@@ -167,7 +191,7 @@ NewObject run(PyOptimizer& o, nb::handle w, nb::handle x, nb::handle y, nb::hand
   const std::int64_t rows = a.x.batch_size();
   const std::int64_t steps = rows > 0 ? (rows - 1) / batch_size + 1 : 0;
   Watcher watcher(on_step, progress);
-  work(a.w.place(), [&] {
+  o.at(a.w.place(), [&](Optimizer& engine) {
     if (o.f.check_finite) a.check_finite();
     for (std::int64_t e = first_epoch; e < first_epoch + epochs && !watcher.stopped(); ++e) {
       engine.run(a.w, a.batch(), options, e, 0, steps, std::ref(watcher));

@@ -1,4 +1,4 @@
-"""Python threads that share an operator: the engine works without the GIL."""
+"""Python threads that share an operator or an optimizer: the engine works without the GIL."""
 
 from __future__ import annotations
 
@@ -39,3 +39,44 @@ def test_solves_with_one_operator(shared):
     with ThreadPoolExecutor(4) as pool:
         for got, x in zip(pool.map(solve, vs), expected, strict=True):
             np.testing.assert_array_equal(got, x)
+
+
+def test_runs_of_one_optimizer_exclude_each_other():
+    f = problems.mlp(40, 60, 10)
+    opt, refusals = hc.Optimizer(f, "adam"), []
+
+    def run(rows):
+        w, x, y = problems.batch(f, rows, 40, classes=10)
+        steps = 0
+        for _ in range(20):
+            try:
+                steps += len(opt.run(w, x, y, batch_size=16, epochs=2, progress=False))
+            except hc.StateError as error:
+                refusals.append(str(error))
+        return steps
+
+    with ThreadPoolExecutor(2) as pool:
+        steps = sum(pool.map(run, (100, 1000)))
+    assert opt.state_dict()["step"] == steps > 0
+    assert all("in a run" in text for text in refusals)
+
+
+@pytest.mark.parametrize("call", ["run", "step", "load_state_dict"])
+def test_a_call_inside_a_run_is_refused(call):
+    f = problems.mlp(4, 5, 3)
+    w, x, y = problems.batch(f, 20, 4, classes=3)
+    opt = hc.Optimizer(f, "adam")
+    state = opt.state_dict()
+    calls = {
+        "run": lambda: opt.run(w, x, y, progress=False),
+        "step": lambda: opt.step(w, x, y),
+        "load_state_dict": lambda: opt.load_state_dict(state),
+    }
+
+    def on_step(info):
+        with pytest.raises(hc.StateError, match="in a run"):
+            calls[call]()
+        assert opt.state_dict()["step"] == info.step
+
+    assert len(opt.run(w, x, y, batch_size=5, epochs=2, on_step=on_step, progress=False)) == 8
+    calls[call]()

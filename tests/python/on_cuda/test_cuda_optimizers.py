@@ -183,3 +183,32 @@ def test_running_out_of_memory_leaves_the_optimizer_usable(place, monkeypatch):
     expected = retried(10**9)
     for most in range(total):
         assert retried(most) == expected, most
+
+
+def test_a_failed_first_step_does_not_choose_the_device():
+    f = problems.mlp(4, 5, 3)
+    w, x, y = data(f, "float64")
+    v, X, Y = to_device((w, x, y))
+    opt = hc.Optimizer(f, "adam")
+    with pytest.raises(hc.LabelError):
+        opt.step(v, X, to_device(y + 9))
+    info = opt.step(w, x, y)
+    assert info.step == 1
+    with pytest.raises(hc.DeviceError):
+        opt.step(v, X, Y)
+
+
+def test_an_optimizer_moves_on_the_current_stream():
+    """Its first step fills its memory on CuPy's current stream, as all steps do."""
+    f = problems.mlp(4, 5, 3)
+    w, x, y = data(f, "float64")
+    first = hc.Optimizer(f, "adam")
+    first.step(w, x, y)
+    second = hc.Optimizer(f, "adam")
+    second.load_state_dict(first.state_dict())
+    with cupy.cuda.Stream(non_blocking=True):
+        v, X, Y = to_device((w, x, y))
+        second.step(v, X, Y)
+        moved = v.get()
+    first.step(w, x, y)
+    np.testing.assert_allclose(moved, w, rtol=1e-9)
