@@ -265,6 +265,24 @@ TEST("updates that overflow and schedules that fail do so at their step") {
   });
 }
 
+TEST("a schedule that is interrupted ahead of its step stops the run there") {
+  on_devices([](Device& device) {
+    const Classification p(device, DType::f32);
+    int calls = 0;
+    const Rate interrupted([&](std::int64_t k) {
+      if (k == 6 && calls++ == 0) throw std::runtime_error("interrupted");
+      return 0.1;
+    });
+    Optimizer opt(p.f, Adam{.lr = interrupted}), careful(p.f, Adam{.lr = 0.1});
+    const Vector w = p.start(), v = p.start();
+    Reports seen;
+    CHECK_THROWS(std::runtime_error, opt.run(w, p.data(), in_order(32), 0, 0, 99, std::ref(seen)));
+    for (int i = 0; i < 6; ++i) careful.step(v, p.batch(i * kBatch, kBatch));
+    CHECK(seen.steps.size() == 6 && w.to_host() == v.to_host());
+    CHECK(opt.run(w, p.data(), in_order(32), 0, 6, 99) == 30);
+  });
+}
+
 TEST("a stop counts after its step, or after its launch") {
   on_devices([](Device& device) {
     const Classification p(device);

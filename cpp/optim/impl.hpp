@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <exception>
 #include <optional>
 
 #include "backend/algebra.hpp"
@@ -80,7 +81,7 @@ class Optimizer::Impl {
   std::vector<double> launch(Launch l);
   std::vector<double> launch_batches(const View& w, std::int64_t first, std::int64_t most,
                                      const RunOptions& options);
-  std::vector<math::StepRecord> records(const Launch& l, std::int64_t most) const;
+  std::vector<math::StepRecord> records(const Launch& l, std::int64_t most);
   void check_state(const State& state) const;
   void upload(const State& state);
 
@@ -90,6 +91,8 @@ class Optimizer::Impl {
   std::atomic<bool> busy_ = false;  // in a step, a run or load_state
   MiniBatches mini_batches_;
   std::unique_ptr<DeviceSteps> device_steps_;
+  std::exception_ptr late_;         // what a schedule threw that was asked ahead of its step
+  double late_step_ = 0;            // which is this one
   std::optional<Algebra> algebra_;  // empty until the dtype is known
   std::optional<State> pending_;    // loaded before that
 };

@@ -1,5 +1,6 @@
 // The frame of steps and runs: by the device alone where it can, and with care where it must be.
 #include <algorithm>
+#include <utility>
 
 #include "optim/impl.hpp"
 
@@ -58,7 +59,9 @@ std::int64_t Optimizer::Impl::run(const View& w, const Batch& data, const RunOpt
   const std::int64_t batches = std::max<std::int64_t>(0, mini_batches_.count() - first);
   const std::int64_t steps = std::min(count, batches);
   std::int64_t taken = 0;
+  late_ = nullptr;
   for (bool stop = false; taken < steps && !stop;) {
+    if (late_ && steps_ == late_step_) std::rethrow_exception(std::exchange(late_, nullptr));
     const std::int64_t most = on_step && options.every_step ? 1 : steps - taken;
     const auto losses = launch_batches(w, first + taken, most, options);
     if (losses.empty()) {
@@ -75,6 +78,7 @@ std::int64_t Optimizer::Impl::run(const View& w, const Batch& data, const RunOpt
       if (on_step && on_step({.loss = loss, .step = number})) stop = true;
     }
   }
+  late_ = nullptr;
   return taken;
 }
 
@@ -113,17 +117,21 @@ std::vector<double> Optimizer::Impl::launch(Launch l) {
   return losses;
 }
 
-// A schedule that fails is told at its own step, after the ones before it.
-std::vector<math::StepRecord> Optimizer::Impl::records(const Launch& l, std::int64_t most) const {
+// A schedule that fails is told at its own step, after the ones before it, and not asked again: it
+// may have been interrupted.
+std::vector<math::StepRecord> Optimizer::Impl::records(const Launch& l, std::int64_t most) {
   std::vector<math::StepRecord> records;
   const auto taken = static_cast<std::uint64_t>(steps_);
   for (std::int64_t i = 0; i < std::min(most, l.most); ++i) {
     math::StepRecord r{.seed = l.dropout_seed, .step = taken + static_cast<std::uint64_t>(i)};
     r.first_row = l.first_row + i * l.request.batch;
+    if (late_ && static_cast<double>(r.step) == late_step_) break;
     try {
       if (!describe(r)) break;
     } catch (...) {
       if (i == 0) throw;
+      late_ = std::current_exception();
+      late_step_ = static_cast<double>(r.step);
       break;
     }
     records.push_back(r);

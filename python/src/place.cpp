@@ -38,8 +38,9 @@ void* borrow(int index, std::size_t bytes) {
     auto* const p = reinterpret_cast<void*>(nb::cast<std::uintptr_t>(block.attr("ptr")));
     borrowed()[p] = std::move(block);
     return p;
-  } catch (nb::python_error&) {
-    return nullptr;
+  } catch (nb::python_error& error) {
+    if (error.matches(PyExc_MemoryError)) return nullptr;  // CuPy's own error is one
+    throw;
   }
 }
 

@@ -212,3 +212,37 @@ def test_an_optimizer_moves_on_the_current_stream():
         moved = v.get()
     first.step(w, x, y)
     np.testing.assert_allclose(moved, w, rtol=1e-9)
+
+
+@pytest.mark.parametrize("call", [1, 2, 7, 40])
+def test_an_interrupt_inside_a_schedule_ends_the_run(call):
+    f = problems.mlp(4, 5, 3)
+    w, X, Y = to_device(data(f, "float64", 100))
+    calls = 0
+
+    def lr(step):
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise KeyboardInterrupt
+        return 1e-3
+
+    opt = hc.Optimizer(f, "adam", lr=lr)
+    with pytest.raises(KeyboardInterrupt):
+        opt.run(w, X, Y, batch_size=2, epochs=2, progress=False)
+    assert opt.state_dict()["step"] <= call - 1 and calls == call
+
+
+@pytest.mark.skipif(not STAND_IN, reason="breaks the stand-in's memory")
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, MemoryError])
+def test_errors_of_the_allocator_come_through(error, monkeypatch):
+    f, args = make()
+    device = to_device(args)
+
+    def broken(size, stream):
+        raise error("mine")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cupy.cuda, "Memory", broken)
+        with pytest.raises(error):
+            hc.Optimizer(f, "adam").step(*(device[k] for k in "wxy"))
