@@ -49,41 +49,48 @@ std::vector<double> DeviceSteps::run(TrainingStep& step,
   const auto begin = std::chrono::steady_clock::now();
   const auto steps = static_cast<std::int64_t>(records.size());
   device_.from_host(records_.data(), records.data(), records.size() * sizeof(math::StepRecord));
-  const std::int64_t last = launch(step, steps);
+  const Launched launched = launch(step, steps);
   try {
     if (meanwhile) meanwhile();
   } catch (const std::exception&) {  // what fails here fails again where it is needed
   }
-  std::vector<double> losses = read(steps, last);
+  std::vector<double> losses = read(launched);
   step.pace.took(steps, std::chrono::steady_clock::now() - begin);
   if (losses.size() < records.size()) {
     device_.clear_alarm();
     step.pace.restart();
   }
+  if (launched.error && losses.empty()) std::rethrow_exception(launched.error);
   return losses;
 }
 
-// Returns how many went with the last launch.
-std::int64_t DeviceSteps::launch(TrainingStep& step, std::int64_t steps) {
+// What one launch throws, after some of its steps or after other launches, is for `run` to weigh.
+DeviceSteps::Launched DeviceSteps::launch(TrainingStep& step, std::int64_t steps) {
   const auto* records = static_cast<const math::StepRecord*>(records_.data());
   auto* losses = static_cast<std::byte*>(results_.data()) + sizeof done_;
   const StepMemory memory{records, losses, static_cast<std::int64_t*>(results_.data())};
-  for (std::int64_t i = 0;;) {
-    const std::int64_t now = launch_size(steps - i);
-    if (i > 0) {
-      device_.copy(records_.data(), records + i,
-                   static_cast<std::size_t>(now) * sizeof(math::StepRecord));
+  Launched l;
+  try {
+    for (;;) {
+      l.last = launch_size(steps - l.before);
+      if (l.before > 0) {
+        device_.copy(records_.data(), records + l.before,
+                     static_cast<std::size_t>(l.last) * sizeof(math::StepRecord));
+      }
+      step.run(l.last, memory);
+      if (l.before + l.last == steps) return l;
+      device_.copy(losses + loss_bytes(kTogether + l.before), losses, loss_bytes(l.last));
+      l.before += l.last;
     }
-    step.run(now, memory);
-    if (i + now == steps) return now;
-    device_.copy(losses + loss_bytes(kTogether + i), losses, loss_bytes(now));
-    i += now;
+  } catch (...) {
+    l.error = std::current_exception();
   }
+  return l;
 }
 
 // The one wait. Losses of the last launch are still where it put them.
-std::vector<double> DeviceSteps::read(std::int64_t steps, std::int64_t last) {
-  const std::int64_t before = steps - last;
+std::vector<double> DeviceSteps::read(const Launched& steps) {
+  const auto& [before, last, error] = steps;
   const auto* inbox = static_cast<const std::byte*>(inbox_.data());
   device_.to_host(inbox_.data(), results_.data(),
                   sizeof done_ + loss_bytes(before > 0 ? kTogether + before : last));

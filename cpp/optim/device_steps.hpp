@@ -5,6 +5,7 @@
 // updates do nothing, so that w and the state are those before that step.
 #pragma once
 
+#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
@@ -23,13 +24,18 @@ class DeviceSteps {
   TrainingStep& prepare(const Request& r, const StepRows& rows, const DeviceUpdate& u);
 
   // Takes the steps of these records, and calls `meanwhile` while the device is busy. Returns the
-  // losses of the steps done, which are all unless the next one is for the careful path.
+  // losses of the steps done, which are all unless the next one is for the careful path, or a
+  // launch failed: what that threw is told when no step was done.
   std::vector<double> run(TrainingStep& step, const std::vector<math::StepRecord>& records,
                           const std::function<void()>& meanwhile = {});
 
  private:
-  std::int64_t launch(TrainingStep& step, std::int64_t steps);
-  std::vector<double> read(std::int64_t steps, std::int64_t last);
+  struct Launched {
+    std::int64_t before = 0, last = 0;  // steps before the last launch, and in it
+    std::exception_ptr error = {};
+  };
+  Launched launch(TrainingStep& step, std::int64_t steps);
+  std::vector<double> read(const Launched& steps);
   std::size_t loss_bytes(std::int64_t n) const { return static_cast<std::size_t>(n) * loss_size_; }
 
   const Objective& f_;
