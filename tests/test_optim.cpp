@@ -281,3 +281,20 @@ TEST("the state follows the dtype of w") {
   opt.step(w32, p32.batch());
   CHECK_THROWS(DTypeError, opt.step(w64, p64.batch()));
 }
+
+TEST("weight decay of large parameters leaves no infinite moments") {
+  const LeastSquares p({0}, {1}, 1);
+  for (const Method& method : {Method(Adam{.weight_decay = 1}),
+                               Method(Sgd{.lr = 1, .momentum = 0.9, .weight_decay = 1})}) {
+    Optimizer opt(p.f, method);
+    Vector w = vector_of({1.5e308}, DType::f64);
+    try {
+      for (int k = 0; k < 5; ++k) opt.step(w, p.batch());
+    } catch (const NonFiniteError&) {
+    }
+    for (const auto& [name, values] : opt.state().vectors) {
+      for (const double v : values) CHECK(std::isfinite(v));
+    }
+    CHECK(std::isfinite(w.to_host()[0]));
+  }
+}

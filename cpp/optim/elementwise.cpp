@@ -101,7 +101,10 @@ StepInfo ElementwiseMethod::attempt(const View& w, const Batch& batch, const Mod
   require_finite(info.loss, mode);
   const double norm_g = require_finite("gradient", g_, mode);
   const double norm_d = method_.diag ? require_finite("curvature", d_, mode) : 0;
-  guarded_ = guarded_ || !is_moderate(spec) || !(norm_g <= moderate() && norm_d <= moderate());
+  const bool decays = spec.decay > 0 && !spec.decoupled;
+  const double norm_w = decays ? spec.decay * algebra().norm(w.data, n_) : 0;
+  guarded_ = guarded_ || !is_moderate(spec) ||
+             !(norm_g <= moderate() && norm_d <= moderate() && norm_w <= moderate());
   if (guarded_) {
     guarded_update(spec, w, mode);
   } else {
