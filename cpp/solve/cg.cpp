@@ -94,6 +94,7 @@ class Cg {
   void restart_coordinates();
 
   void start();
+  bool b_is_zero() const;
   const void* first_residual();
   void begin(const void* residual, bool from_zero);
   void iterate();
@@ -139,7 +140,9 @@ void Cg::start() {
     algebra_.fill(0, x_.data, n_);
     record();
     done_ = true;
-    report_.message = "The right-hand side is zero, and so is the solution.";
+    report_.message = b_is_zero() ? "The right-hand side is zero, and so is the solution."
+                                  : "The square of the right-hand side's norm underflows, and it "
+                                    "is taken for zero: scale it up.";
     return;
   }
   if (may_reside_) resident_ = A_.resident_cg(M_ != nullptr);
@@ -157,6 +160,14 @@ void Cg::start() {
   }
   check_progress();
   if (!done_) begin(residual, from_zero);
+}
+
+// Or does b'b underflow? Only in float64; 2^1000 lifts the least number's square above the least.
+bool Cg::b_is_zero() const {
+  if (A_.dtype() == DType::f32) return true;
+  Vector large(A_.device(), A_.dtype(), n_);
+  algebra_.scale(0x1p1000, b_, large.data(), n_);
+  return algebra_.norm(large.data(), n_) == 0;
 }
 
 // b - A x

@@ -9,8 +9,10 @@ from typing import Any
 from .errors import Error, OptionError
 
 
-def integer(name: str, value: Any, low: int, error: type[Error] = OptionError) -> int:
-    """`value` as an int that is at least `low`."""
+def integer(
+    name: str, value: Any, low: int, error: type[Error] = OptionError, bits: int = 63
+) -> int:
+    """`value` as an int that is at least `low` and below ``2**bits``."""
     expected = f"an integer >= {low}"
     if isinstance(value, bool):
         raise error.about(name, expected, value)
@@ -18,9 +20,15 @@ def integer(name: str, value: Any, low: int, error: type[Error] = OptionError) -
         number = operator.index(value)
     except TypeError:
         raise error.about(name, expected, repr(value)) from None
-    if not low <= number < 2**63:
-        raise error.about(name, expected, number)
+    if not low <= number < 2**bits:
+        limit = f" and < 2**{bits}" if number >= low else ""
+        raise error.about(name, expected + limit, number)
     return number
+
+
+def samples(value: Any) -> int:
+    """`value` as a number of samples, which the engine counts in 32 bits."""
+    return integer("samples", value, 1, bits=31)
 
 
 def number(name: str, value: Any, error: type[Error] = OptionError) -> float:

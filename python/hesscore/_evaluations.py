@@ -251,5 +251,5 @@ class Evaluations:
         for name in unique:
             if name not in _EVALUATIONS:
                 raise errors.unknown("names", name, _EVALUATIONS)
-        samples, seed = _check.integer("samples", samples, 1), _check.integer("seed", seed, 0)
+        samples, seed = _check.samples(samples), _check.integer("seed", seed, 0)
         return self._core.evaluate(w, x, y, unique, sample_weight, train, samples, seed)

@@ -215,7 +215,7 @@ class Objective(Parameters, Buffers, Evaluations):
         product = _FISHER.get(kind)
         if product is None:
             raise errors.unknown("kind", kind, _FISHER)
-        samples, seed = _check.integer("samples", samples, 1), _check.integer("seed", seed, 0)
+        samples, seed = _check.samples(samples), _check.integer("seed", seed, 0)
         return self._core.product(product, w, x, y, v, sample_weight, train, samples, seed)
 
     def quadratic_form(
@@ -332,7 +332,7 @@ class Objective(Parameters, Buffers, Evaluations):
         product = _FISHER.get(kind)
         if product is None:
             raise errors.unknown("kind", kind, _FISHER)
-        samples, seed = _check.integer("samples", samples, 1), _check.integer("seed", seed, 0)
+        samples, seed = _check.samples(samples), _check.integer("seed", seed, 0)
         name = f"fisher_{kind}"
         return self._operator(name, product, w, x, y, sample_weight, train, samples, seed)
 

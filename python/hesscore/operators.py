@@ -5,6 +5,7 @@ On CUDA devices they are CuPy's, which `_cuda_operators` makes of the same parts
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,12 +79,14 @@ class EngineProducts(_Base):
         return super().__sub__(other)
 
     def __mul__(self, other: Any) -> Any:
-        if np.isscalar(other):
-            return engine_operator(_core.shifted(self._core, 0.0, float(other)))  # type: ignore
-        return super().__mul__(other)
+        if isinstance(other, Real):
+            return engine_operator(_core.shifted(self._core, 0.0, float(other)))
+        return NotImplemented if isinstance(other, (str, bytes)) else super().__mul__(other)
 
     def __rmul__(self, other: Any) -> Any:
-        return self * other if np.isscalar(other) else super().__rmul__(other)
+        if isinstance(other, (Real, str, bytes)):
+            return self.__mul__(other)
+        return super().__rmul__(other)
 
     def __neg__(self) -> Any:
         return self * -1.0
@@ -227,12 +230,14 @@ class Identity(LinearOperator):
         return other + self if isinstance(other, EngineProducts) else super().__add__(other)
 
     def __mul__(self, other: Any) -> Any:
-        if np.isscalar(other):
-            return Identity(self.shape[0], self.factor * float(other), self.dtype)  # type: ignore
-        return super().__mul__(other)
+        if isinstance(other, Real):
+            return Identity(self.shape[0], self.factor * float(other), self.dtype)
+        return NotImplemented if isinstance(other, (str, bytes)) else super().__mul__(other)
 
     def __rmul__(self, other: Any) -> Any:
-        return self * other if np.isscalar(other) else super().__rmul__(other)
+        if isinstance(other, (Real, str, bytes)):
+            return self.__mul__(other)
+        return super().__rmul__(other)
 
 
 def identity(n: int, dtype: Any = np.float32) -> Identity:

@@ -224,6 +224,8 @@ class Optimizer:
             raise StateError.about("state", f"a state of {self.method!r}", repr(got))
         vectors, scalars = {}, {}
         for name, value in state.items():
+            if not isinstance(name, str):
+                raise StateError.about("state", "keys that are strings", repr(name))
             if np.ndim(value) == 1:
                 vectors[name] = np.asarray(value)
             elif name != "method":

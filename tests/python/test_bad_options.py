@@ -102,3 +102,36 @@ def test_solver_options(name, options):
 
     with pytest.raises((ValueError, TypeError), match=name):
         hc.cg(aslinearoperator(np.eye(2)), np.ones(2), **options)
+
+
+def test_more_samples_than_are_counted():
+    f, args = entries.make()
+    point = [args[k] for k in "wxy"]
+    calls = (
+        lambda n: f.evaluate(*point, ("ggn_mc",), n),
+        lambda n: f.diag(*point, kind="hutchinson", samples=n),
+        lambda n: f.fishervp(*point, args["w"], "mc", samples=n),
+        lambda n: f.fisher(*point, "mc", samples=n),
+    )
+    for call in calls:
+        for n in (2**31, 2**64):
+            with pytest.raises(hc.OptionError, match="samples: expected an integer >= 1 and <"):
+                call(n)
+
+
+@pytest.mark.parametrize("key", [1, None, ("a",)])
+def test_states_have_strings_as_keys(key):
+    f, _ = entries.make()
+    opt = hc.Optimizer(f, "adam")
+    with pytest.raises(hc.StateError, match="keys that are strings"):
+        opt.load_state_dict({**opt.state_dict(), key: 1.0})
+
+
+@pytest.mark.parametrize("factor", ["3", b"3"])
+def test_operators_times_text(factor):
+    f, args = entries.make()
+    for A in (f.ggn(*(args[k] for k in "wxy")), hc.identity(f.num_params)):
+        with pytest.raises(TypeError):
+            A * factor
+        with pytest.raises(TypeError):
+            factor * A

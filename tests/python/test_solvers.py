@@ -55,6 +55,18 @@ def test_zero_right_hand_side():
     np.testing.assert_array_equal(x, 0)
 
 
+def test_a_right_hand_side_whose_square_underflows_is_told():
+    a, b = spd(5, 10.0)
+    for size in (1e-170, 1e-300, 5e-324):
+        x, report = hc.cg(aslinearoperator(a), np.full_like(b, size), x0=b)
+        assert "underflows" in report.message and not x.any()
+    assert "is zero" in hc.cg(aslinearoperator(a), 0 * b)[1].message
+    small, zero = np.full(5, 1e-30, np.float32), np.zeros(5, np.float32)
+    x, report = hc.cg(aslinearoperator(a.astype(np.float32)), small)
+    assert report.iterations > 0 and x.any()
+    assert "is zero" in hc.cg(aslinearoperator(a.astype(np.float32)), zero)[1].message
+
+
 def test_running_out_of_iterations_is_an_outcome():
     a, b = spd(30, 1e6)
     x, report = hc.cg(aslinearoperator(a), b, rtol=1e-14, maxiter=3)
