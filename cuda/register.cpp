@@ -18,6 +18,7 @@ void register_all(KernelTable& table, Precision precision) {
   register_norms(table);
   register_solver(table);
   register_products(table, precision);
+  register_convolutions(table, precision);
 }
 
 }  // namespace hesscore::cuda

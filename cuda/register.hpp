@@ -19,6 +19,7 @@ void register_losses(KernelTable& table);
 void register_cg(KernelTable& table);
 void register_norms(KernelTable& table);
 void register_products(KernelTable& table, Precision precision);
+void register_convolutions(KernelTable& table, Precision precision);
 void register_solver(KernelTable& table);  // cholesky, cholesky_solve, symmetric_eigen
 
 void register_all(KernelTable& table, Precision precision);

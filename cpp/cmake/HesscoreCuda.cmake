@@ -55,7 +55,7 @@ if(HESSCORE_CCACHE AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
   set(CMAKE_CUDA_COMPILER_LAUNCHER ${HESSCORE_CCACHE})
 endif()
 
-file(GLOB _sources CONFIGURE_DEPENDS cuda/*.cu cuda/*.cpp cuda/product/*.cu cuda/product/*.cpp)
+file(GLOB _sources CONFIGURE_DEPENDS cuda/*.cu cuda/*.cpp cuda/*/*.cu cuda/*/*.cpp)
 add_library(hesscore_cuda MODULE ${_sources})
 target_include_directories(hesscore_cuda PRIVATE cuda)
 target_link_libraries(hesscore_cuda PRIVATE

@@ -34,40 +34,47 @@ __device__ __forceinline__ void put_activated(const Then<T>& then, std::int64_t 
   }
 }
 
-// A tile in shared memory, each row `stride` apart; c2's `second` numbers further.
+// A tile in shared memory, `width` numbers in a row, each row `stride` apart; c2's `second` numbers
+// further. c has `rows` and `columns` from here on, and their bias.
 template <class T>
 struct Finished {
   T* at;
-  int stride, second, rows, columns;
-  int row, column;  // of its first element in c
-  int item;         // of the batch
+  int stride, second, width, rows, columns;
+  const T* bias;
+};
+
+// Where the tile's rows and columns are in c: row after row.
+struct InRows {
+  std::int64_t corner;
+  int lead;
+
+  __device__ __forceinline__ std::int64_t column(int j) const { return corner + j; }
+  __device__ __forceinline__ std::int64_t row(int i) const { return std::int64_t{i} * lead; }
 };
 
 // Not inlined: none of the accumulators is alive here, and the activations are compiled once.
-template <bool kDual, class T>
-__device__ __noinline__ void finish(const Problem<T>& p, Finished<T> tile) {
-  const int column = static_cast<int>(threadIdx.x) % tile.columns;
-  const int first = static_cast<int>(threadIdx.x) / tile.columns;
-  const int step = static_cast<int>(blockDim.x) / tile.columns;
-  const int rows = min(tile.rows, p.m - tile.row);
-  if (tile.column + column >= p.n) return;
-  const std::int64_t corner =
-      tile.item * p.stride_c + std::int64_t{tile.row} * p.n + tile.column + column;
-  const T bias = p.bias ? p.bias[tile.item * p.stride_bias + tile.column + column] : T(0);
+template <bool kDual, class T, class Where>
+__device__ __noinline__ void finish(const Problem<T>& p, Finished<T> tile, Where where) {
+  const int column = static_cast<int>(threadIdx.x) % tile.width;
+  const int first = static_cast<int>(threadIdx.x) / tile.width;
+  const int step = static_cast<int>(blockDim.x) / tile.width;
+  if (column >= tile.columns) return;
+  const std::int64_t start = where.column(column);
+  const T bias = tile.bias ? tile.bias[column] : T(0);
   T* mine = tile.at + column;
-  for (int r = first; r < rows; r += step) {
+  for (int r = first; r < tile.rows; r += step) {
     T& v = mine[r * tile.stride];
-    v = p.c.put(corner + std::int64_t{r} * p.n, p.scale * v + bias);
+    v = p.c.put(start + where.row(r), p.scale * v + bias);
     if constexpr (kDual) {
       T& v2 = mine[r * tile.stride + tile.second];
-      v2 = p.c2.put(corner + std::int64_t{r} * p.n, v2);
+      v2 = p.c2.put(start + where.row(r), v2);
     }
   }
   if (p.then.kind == kernels::Epilogue::none) return;
   with_rule(p.then.act, [&](auto rule) {
-    for (int r = first; r < rows; r += step) {
+    for (int r = first; r < tile.rows; r += step) {
       const T* v = mine + r * tile.stride;
-      put_activated<decltype(rule)>(p.then, corner + std::int64_t{r} * p.n, *v,
+      put_activated<decltype(rule)>(p.then, start + where.row(r), *v,
                                     kDual ? v[tile.second] : T(0));
     }
   });

@@ -37,20 +37,29 @@ __device__ __forceinline__ void add_square(typename Tr::Accumulators& acc) {
   }
 }
 
-// The block's share of k.
-template <class Tr, class T>
-__device__ __forceinline__ void accumulate(const Problem<T>& p, const BlockPlace& place, T* shared,
+// What a block multiplies: chunks of op(a) and op(b), along a walk over k.
+template <class Tr>
+struct Matrices {
+  using T = typename Tr::T;
+  const Problem<T>& p;
+  const BlockPlace& place;
+
+  __device__ __forceinline__ void copy(const Walk& walk, T* stage) const {
+    copy_stage<Tr>(p, place, walk, stage);
+  }
+};
+
+// The block's share of k: `count` chunks from `source`. `add`: the sums of op(a)'s rows, too.
+template <class Tr, class Args, class Source, class Walk, class T>
+__device__ __forceinline__ void accumulate(const Args& p, const Source& source, Walk ahead,
+                                           int count, bool add, T* shared,
                                            typename Tr::Accumulators& acc,
                                            T (&sums)[Tr::kOutputs]) {
   constexpr int kDepth = Tr::tile.k, kAhead = Tr::kStages - 1;
   const WarpPlace<Tr> warp;
-  const bool add = Tr::kSums && place.column == 0 && (p.sum || p.sum2);
-  const int chunks = p.segments() * ((p.length + kDepth - 1) / kDepth);
-  const int first = static_cast<int>(blockIdx.y) * p.chunks_per_split;
-  const int count = min(p.chunks_per_split, chunks - first);
-  Walk ahead(p, kDepth, first), here = ahead;
+  Walk here = ahead;
   for (int s = 0; s < kAhead; ++s) {
-    if (s < count) copy_stage<Tr>(p, place, ahead, shared + s * Tr::kStage);
+    if (s < count) source.copy(ahead, shared + s * Tr::kStage);
     copy_commit();
     ahead.next(p, kDepth);
   }
@@ -59,13 +68,13 @@ __device__ __forceinline__ void accumulate(const Problem<T>& p, const BlockPlace
     __syncthreads();
     if (chunk + kAhead < count) {
       const int free = slot == 0 ? kAhead : slot - 1;
-      copy_stage<Tr>(p, place, ahead, shared + free * Tr::kStage);
+      source.copy(ahead, shared + free * Tr::kStage);
       ahead.next(p, kDepth);
     }
     copy_commit();
     const T* stage = shared + slot * Tr::kStage;
     multiply_chunk<Tr>(p, warp, stage, min(here.left(p), kDepth), acc);
-    if (add) add_rows<Tr>(stage, sums);
+    if (Tr::kSums && add) add_rows<Tr>(stage, sums);
     if constexpr (Tr::form == Form::grouped) {
       if (here.ends_segment(p, kDepth)) add_square<Tr>(acc);
       here.next(p, kDepth);
@@ -75,6 +84,16 @@ __device__ __forceinline__ void accumulate(const Problem<T>& p, const BlockPlace
   copy_wait<0>();
   __syncthreads();
 }
+
+// The first of the block's chunks of k, and how many there are.
+struct Share {
+  int first, count;
+
+  template <class T>
+  __device__ Share(const Problem<T>& p, int chunks)
+      : first(static_cast<int>(blockIdx.y) * p.chunks_per_split),
+        count(min(p.chunks_per_split, chunks - first)) {}
+};
 
 // With splits: every block leaves its share, and the last to come adds them up in order. False in
 // the others.
@@ -109,14 +128,15 @@ __device__ __forceinline__ bool combine(const Problem<T>& p, typename Tr::Accumu
   return true;
 }
 
+// `start`: where the item's sums begin.
 template <class Tr, class T>
 __device__ __forceinline__ void put_sums(const Problem<T>& p, const BlockPlace& place,
-                                         const T (&sums)[Tr::kOutputs]) {
+                                         std::int64_t start, const T (&sums)[Tr::kOutputs]) {
   const int row = place.row + static_cast<int>(threadIdx.x);
   if (place.column != 0 || threadIdx.x >= Tr::tile.m || row >= p.m) return;
-  if (p.sum) p.sum.put(place.item * p.stride_sum + row, sums[0]);
+  if (p.sum) p.sum.put(start + row, sums[0]);
   if constexpr (Tr::form == Form::dual) {
-    if (p.sum2) p.sum2.put(row, sums[1]);
+    if (p.sum2) p.sum2.put(start + row, sums[1]);
   }
 }
 
@@ -145,12 +165,24 @@ __global__ void __launch_bounds__(Tr::kThreads, Tr::kBlocks)
   const BlockPlace place(p, Tr::tile.m, Tr::tile.n);
   typename Tr::Accumulators acc = {};
   T sums[Tr::kOutputs] = {};
-  accumulate<Tr>(p, place, shared, acc, sums);
+  constexpr int kDepth = Tr::tile.k;
+  const Share share(p, p.segments() * ((p.length + kDepth - 1) / kDepth));
+  accumulate<Tr>(p, Matrices<Tr>{p, place}, Walk(p, kDepth, share.first), share.count,
+                 place.column == 0 && (p.sum || p.sum2), shared, acc, sums);
   if (gridDim.y > 1 && !combine<Tr>(p, acc, sums)) return;
-  if constexpr (Tr::kSums) put_sums<Tr>(p, place, sums);
+  if constexpr (Tr::kSums) put_sums<Tr>(p, place, place.item * p.stride_sum, sums);
   stage_results<Tr>(acc, shared);
-  finish<Tr::form == Form::dual>(p, Finished<T>{shared, Tr::kResultStride, Tr::kResult, Tr::tile.m,
-                                                Tr::tile.n, place.row, place.column, place.item});
+  const T* bias = p.bias ? p.bias + place.item * p.stride_bias + place.column : nullptr;
+  const Finished<T> tile{shared,
+                         Tr::kResultStride,
+                         Tr::kResult,
+                         Tr::tile.n,
+                         min(Tr::tile.m, p.m - place.row),
+                         p.n - place.column,
+                         bias};
+  const std::int64_t corner =
+      place.item * p.stride_c + std::int64_t{place.row} * p.n + place.column;
+  finish<Tr::form == Form::dual>(p, tile, InRows{corner, p.n});
 }
 
 template <TileShape tile, class Policy, Form form, bool trans_a, bool trans_b, class T>

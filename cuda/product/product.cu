@@ -1,7 +1,6 @@
 // The product keys: each call becomes a Problem for a kernel of our own, or goes to cuBLASLt.
-#include <limits>
-
 #include "product/after_lt.cuh"
+#include "product/arguments.hpp"
 #include "product/lt.hpp"
 #include "product/policy.cuh"
 #include "register.hpp"
@@ -9,26 +8,6 @@
 namespace hesscore::cuda {
 
 namespace {
-
-template <class T>
-constexpr DType kDType = sizeof(T) == 4 ? DType::f32 : DType::f64;
-
-int extent(std::int64_t n) {
-  if (n > std::numeric_limits<int>::max()) {
-    throw UnsupportedError("CUDA products take up to 2^31 - 1 rows, columns and terms, not " +
-                           std::to_string(n));
-  }
-  return static_cast<int>(n);
-}
-
-// Whether rows of `length` numbers, and the matrices of a batch, all begin at a multiple of 16
-// bytes.
-template <class T>
-bool may_copy_wide(const In& x, std::int64_t length, std::int64_t stride) {
-  constexpr auto kNumbers = static_cast<std::int64_t>(16 / sizeof(T));
-  return reinterpret_cast<std::uintptr_t>(x.ptr) % 16 == 0 && length % kNumbers == 0 &&
-         stride % kNumbers == 0;
-}
 
 template <class T>
 void set_sizes(Problem<T>& p, std::int64_t m, std::int64_t n, std::int64_t steps,
@@ -47,8 +26,8 @@ void set_operands(Problem<T>& p, const In& a, const In& b, std::int64_t lead_a,
   p.b = b.as<T>();
   p.lead_a = lead_a;
   p.lead_b = lead_b;
-  p.wide_a = may_copy_wide<T>(a, lead_a, p.stride_a);
-  p.wide_b = may_copy_wide<T>(b, lead_b, p.stride_b);
+  p.wide_a = may_copy_wide<T>(a.ptr, lead_a, p.stride_a);
+  p.wide_b = may_copy_wide<T>(b.ptr, lead_b, p.stride_b);
 }
 
 template <class T>
@@ -120,7 +99,7 @@ void dual_product(void* stream, const kernels::DualProduct::Args& a) {
   p.trans_a = a.trans_a;
   set_operands(p, a.a1, a.b, a.trans_a ? a.m : a.k, a.n);
   p.a2 = a.a2.as<T>();
-  p.wide_a = p.wide_a && may_copy_wide<T>(a.a2, p.lead_a, 0);
+  p.wide_a = p.wide_a && may_copy_wide<T>(a.a2.ptr, p.lead_a, 0);
   p.c = Sink<T>(ctx, a.c1);
   p.c2 = Sink<T>(ctx, a.c2);
   p.sum = Sink<T>(ctx, a.sum1);
