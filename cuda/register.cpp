@@ -10,6 +10,7 @@ void register_all(KernelTable& table, Precision precision) {
   register_broadcasts(table);
   register_pooling(table);
   register_max_pooling(table);
+  register_embeddings(table);
   register_reductions(table);
   register_random(table);
   register_vectors(table);

@@ -4,6 +4,7 @@
 
 #include "math/activations.hpp"
 #include "op_cases/convolutions.hpp"
+#include "op_cases/embedding.hpp"
 #include "op_cases/norms.hpp"
 #include "op_cases/op_case.hpp"
 #include "op_cases/pooling.hpp"
@@ -149,7 +150,8 @@ inline std::vector<OpCase> activation_cases() {
 inline std::vector<OpCase> all() {
   std::vector<OpCase> rows = linear_cases();
   for (auto&& more : {structural_cases(), activation_cases(), convolution_cases(), norm_cases(),
-                      pooling_cases(), structure_cases()}) {
+                      pooling_cases(), structure_cases(),
+                      embedding_cases()}) {
     rows.insert(rows.end(), more.begin(), more.end());
   }
   return rows;

@@ -58,6 +58,12 @@ class Problem {
   Problem(const OpCase& row, unsigned seed) : f_(build(row)), random_(seed) {
     w_ = draw(f_.num_params(), 0.7);
     x_ = draw(kBatch * hc::element_count(row.input), 1);
+    for (T& x : x_) {
+      if (row.tokens == 0) break;
+      x = std::floor(std::fabs(x) * static_cast<T>(1e3));
+      x = std::fmod(x, static_cast<T>(row.tokens));
+      tokens_.push_back(static_cast<std::int64_t>(x));
+    }
     outputs_ = kBatch * hc::element_count(f_.output_shape());
     y_ = draw(outputs_, 1);
     x_shape_ = row.input;
@@ -79,17 +85,17 @@ class Problem {
 
   Values predict(const check::Array<T>& w) {
     Guarded<T> out(outputs_);
-    f_.predict(flat(w), view(x_, x_shape_), out.target(z_shape_));
+    f_.predict(flat(w), x_view(), out.target(z_shape_));
     return out.read();
   }
   Values jvp(const check::Array<T>& v) {
     Guarded<T> out(outputs_);
-    f_.jvp(flat(w_), view(x_, x_shape_), flat(v), out.target(z_shape_));
+    f_.jvp(flat(w_), x_view(), flat(v), out.target(z_shape_));
     return out.read();
   }
   Values vjp(const check::Array<T>& u) {
     Guarded<T> out(params());
-    f_.vjp(flat(w_), view(x_, x_shape_), view(u, z_shape_), out.target({params()}));
+    f_.vjp(flat(w_), x_view(), view(u, z_shape_), out.target({params()}));
     return out.read();
   }
   Values gradient(const check::Array<T>& w) {
@@ -127,12 +133,17 @@ class Problem {
   static hc::View view(const check::Array<T>& v, hc::Shape shape) {
     return hc::View(v.data(), sizeof(T) == 4 ? hc::DType::f32 : hc::DType::f64, std::move(shape));
   }
+  hc::View x_view() const {
+    if (tokens_.empty()) return view(x_, x_shape_);
+    return hc::View(tokens_.data(), hc::DType::i64, x_shape_);
+  }
   hc::View flat(const check::Array<T>& v) const { return view(v, {params()}); }
-  hc::Batch batch() const { return {view(x_, x_shape_), view(y_, z_shape_)}; }
+  hc::Batch batch() const { return {x_view(), view(y_, z_shape_)}; }
 
   hc::Objective f_;
   std::mt19937 random_;
   check::Array<T> w_, x_, y_;
+  check::Array<std::int64_t> tokens_;  // x, where it is integers
   std::int64_t outputs_ = 0;
   hc::Shape x_shape_, z_shape_;
   double loss_ = 0;

@@ -5,6 +5,7 @@
 
 #include "backend/keys/conjugate_gradients.hpp"
 #include "backend/keys/convolutions.hpp"
+#include "backend/keys/embeddings.hpp"
 #include "backend/keys/factorisations.hpp"
 #include "backend/keys/losses.hpp"
 #include "backend/keys/maps.hpp"

@@ -61,6 +61,7 @@ ShapeError::~ShapeError() = default;
 DTypeError::~DTypeError() = default;
 DeviceError::~DeviceError() = default;
 LabelError::~LabelError() = default;
+IndexRangeError::~IndexRangeError() = default;
 LayoutError::~LayoutError() = default;
 OutputError::~OutputError() = default;
 SizeError::~SizeError() = default;

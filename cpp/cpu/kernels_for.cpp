@@ -31,6 +31,7 @@ struct Variant {
       name::register_pooling(table);                                             \
       name::register_max_pooling(table);                                         \
       name::register_broadcasts(table);                                          \
+      name::register_embeddings(table);                                          \
     }                                                                            \
   }
 

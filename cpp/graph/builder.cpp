@@ -52,6 +52,7 @@ int GraphBuilder::push(OpPtr op, std::vector<int> inputs, int group, int buffers
   std::vector<Shape> shapes;
   for (const int i : inputs) {
     check_node(graph_, i);
+    check_reads(*op, i);
     shapes.push_back(shape(i));
     if (op->order() == MemoryOrder::any) {
       channels_last = channels_last || graph_.nodes()[static_cast<std::size_t>(i)].channels_last;
@@ -107,7 +108,7 @@ GraphBuilder::Layer GraphBuilder::make_layer(OpPtr op, std::string name) {
     const std::int64_t size = element_count(p.shape);
     group.ids.push_back(static_cast<int>(graph_.parameters_.size()));
     graph_.parameters_.push_back({group.name + "." + p.name, p.shape, graph_.num_params_, size,
-                                  p.fan_in, p.fan_out, p.start});
+                                  p.fan_in, p.fan_out, p.start, p.zero_row});
     graph_.num_params_ += size;
   }
   if (group.ids.empty()) return layer;
@@ -182,6 +183,9 @@ const Shape& GraphBuilder::shape(int node) const {
 
 Graph GraphBuilder::finish(int output, Loss loss) {
   check_node(graph_, output);
+  if (graph_.nodes()[static_cast<std::size_t>(output)].index_limit > 0) {
+    throw GraphError("output", "a node of real numbers", "an input of integers");
+  }
   output = in_order(output, false);
   graph_.output_ = output;
   graph_.loss_ = std::move(loss);

@@ -107,6 +107,10 @@ std::vector<double> initial_parameters(const Graph& graph, std::uint64_t seed,
       const auto stream = static_cast<std::uint64_t>(id);
       if (p.start == Start::ones) std::fill_n(begin, p.size, 1.0);
       if (p.start == Start::standard_normal) fill_normal(1, p.size, seed, stream, begin);
+      if (p.zero_row >= 0) {
+        const std::int64_t row = p.size / p.shape[0];
+        std::fill_n(begin + p.zero_row * row, row, 0.0);
+      }
       if (p.start != Start::scheme) continue;
       const bool bias = p.shape.size() < 2;
       if (bias && scheme != "default") continue;

@@ -55,6 +55,18 @@ const View& find_input(const Inputs& x, const Graph& graph, int node) {
   throw ShapeError("x", expected, "no array named '" + name + "'");
 }
 
+std::string name_of_input(const Graph& graph, const Node& node) {
+  return graph.inputs().size() == 1 ? "x" : "x['" + node.name + "']";
+}
+
+// "3", or "(2, 5)" in an array of several axes
+std::string position(const Shape& shape, std::int64_t i) {
+  if (shape.size() == 1) return std::to_string(i);
+  Shape at(shape.size());
+  for (std::size_t a = shape.size(); a-- > 0; i /= shape[a]) at[a] = i % shape[a];
+  return to_string(at);
+}
+
 }  // namespace
 
 Request Objective::Impl::check_point(const View& w, const Inputs& x, const Mode& mode,
@@ -79,8 +91,12 @@ Request Objective::Impl::check_point(const View& w, const Inputs& x, const Mode&
   for (std::size_t i = 0; i < graph_.inputs().size(); ++i) {
     const Node& node = graph_.nodes()[static_cast<std::size_t>(graph_.inputs()[i])];
     const View& v = find_input(x, graph_, graph_.inputs()[i]);
-    const std::string name = graph_.inputs().size() == 1 ? "x" : "x['" + node.name + "']";
-    check_dtype(name, v, w.dtype);
+    const std::string name = name_of_input(graph_, node);
+    if (node.index_limit == 0) {
+      check_dtype(name, v, w.dtype);
+    } else if (v.dtype != DType::i64) {
+      throw DTypeError(name, "int64, which an embedding reads", std::string(name_of(v.dtype)));
+    }
     if (v.shape.empty() || v.shape != with_batch(v.shape[0], node.shape)) {
       throw ShapeError(name, any_batch(node.shape), to_string(v.shape));
     }
@@ -91,6 +107,7 @@ Request Objective::Impl::check_point(const View& w, const Inputs& x, const Mode&
     r.batch = v.shape[0];
     b.add(kPortX + static_cast<int>(i), v.data);
   }
+  if (device_.is_host()) check_indices(x);
   return r;
 }
 
@@ -158,6 +175,23 @@ void Objective::Impl::check_values(const Batch& batch, const Request& r) const {
   if (!batch.sample_weight) return;
   r.dtype == DType::f32 ? check_weights(on_host<float>(batch.sample_weight, copy), r.batch)
                         : check_weights(on_host<double>(batch.sample_weight, copy), r.batch);
+}
+
+void Objective::Impl::check_indices(const Inputs& x) const {
+  for (const int input : graph_.inputs()) {
+    const Node& node = graph_.nodes()[static_cast<std::size_t>(input)];
+    const View& v = find_input(x, graph_, input);
+    const std::int64_t n = element_count(v.shape);
+    if (node.index_limit == 0 || n == 0) continue;
+    std::vector<std::byte> copy;
+    const auto* indices = on_host<std::int64_t>(v, copy);
+    for (std::int64_t i = 0; i < n; ++i) {
+      if (indices[i] >= 0 && indices[i] < node.index_limit) continue;
+      throw IndexRangeError(name_of_input(graph_, node),
+                            "rows of an embedding, 0.." + std::to_string(node.index_limit - 1),
+                            std::to_string(indices[i]) + " at position " + position(v.shape, i));
+    }
+  }
 }
 
 void Objective::Impl::check_label_values(const std::int64_t* labels, std::int64_t n) const {

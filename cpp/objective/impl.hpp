@@ -42,9 +42,11 @@ class Objective::Impl {
   void check_target(const Batch& batch, Request& r, Bindings& b) const;
   void check_output(std::string_view name, const Target& out, const Shape& shape,
                     DType dtype) const;
-  // What only the elements tell: labels out of range, negative weights. Checked before a run on the
-  // host, and elsewhere when the loss, which such values make NaN, turns out to be NaN.
+  // What only the elements tell: labels and indices out of range, negative weights. Checked before
+  // a run on the host, and elsewhere when the loss, which such values make NaN, turns out to be
+  // NaN.
   void check_values(const Batch& batch, const Request& r) const;
+  void check_indices(const Inputs& x) const;
   // v is (n, ...rest) or (K, n, ...rest); returns K.
   std::int64_t check_vectors(const char* name, const View& v, const Shape& one, DType dtype) const;
 

@@ -129,7 +129,10 @@ double Objective::evaluate(View w, const Batch& batch, const Outputs& out, const
   }
   r.tracked = mode.track && mode.train && !graph().buffers().empty();
   const double loss = impl_->run(r, b, clock);
-  if (std::isnan(loss) && !device().is_host()) impl_->check_values(batch, r);
+  if (std::isnan(loss) && !device().is_host()) {
+    impl_->check_indices(batch.x);
+    impl_->check_values(batch, r);
+  }
   return loss;
 }
 

@@ -59,6 +59,10 @@ class Emit {
   Operand temporary(std::int64_t elements, std::int64_t element_size = 0) {
     return add({Slot::temporary, elements, element_size ? element_size : size_});
   }
+  // Has no call read or written it so far?
+  bool untouched(const Operand& o) const {
+    return slots_[static_cast<std::size_t>(o.slot)].first < 0;
+  }
   Operand constant(std::vector<double> values);
   Operand external(int port, std::int64_t element_size = 0);
 

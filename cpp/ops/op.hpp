@@ -17,6 +17,7 @@ struct ParameterShape {
   Shape shape;
   std::int64_t fan_in = 0, fan_out = 0;
   Start start = Start::scheme;
+  std::int64_t zero_row = -1;  // a row that starts as zero, whatever the start
 };
 
 // State of a layer that is no parameter, in doubles: running statistics.
@@ -89,6 +90,8 @@ class Op {
   // Is the output the input itself, perhaps with another shape? Such nodes cost nothing.
   virtual bool is_view(bool /*train*/) const { return false; }
   virtual MemoryOrder order() const { return MemoryOrder::api; }
+  // Of a layer that reads integers: its inputs are in 0..limit-1. 0: it reads real numbers.
+  virtual std::int64_t index_limit() const { return 0; }
 
   // Temporaries that forward writes for the other passes: arg-max indices, statistics.
   virtual std::vector<Operand> save(Emit& /*e*/, const Site& /*s*/) const { return {}; }

@@ -9,6 +9,7 @@ namespace {
 // A library's choice of a kernel for a product may depend on alignment up to this, and so may the
 // last bits: batches side by side are used if they are all aligned alike.
 constexpr std::int64_t kAlignment = 256;
+constexpr std::int64_t kIntegerBytes = sizeof(std::int64_t);
 
 enum : int { kPortMomentum = 128, kPortSecond, kPortCount };
 
@@ -58,11 +59,10 @@ std::int64_t TrainingStep::row_bytes(int port) const {
   if (port == kPortSampleWeight) return size;
   if (port == kPortY && !loss.labels) return size * element_count(loss.target);
   if (port == kPortY && request_.soft) return size * element_count(loss.soft_target);
-  if (port == kPortY) {
-    return static_cast<std::int64_t>(sizeof(std::int64_t)) * element_count(loss.target);
-  }
-  const int node = f_.graph().inputs()[static_cast<std::size_t>(port - kPortX)];
-  return size * element_count(f_.graph().nodes()[static_cast<std::size_t>(node)].shape);
+  if (port == kPortY) return kIntegerBytes * element_count(loss.target);
+  const int input = f_.graph().inputs()[static_cast<std::size_t>(port - kPortX)];
+  const Node& node = f_.graph().nodes()[static_cast<std::size_t>(input)];
+  return (node.index_limit > 0 ? kIntegerBytes : size) * element_count(node.shape);
 }
 
 void TrainingStep::bind(int port, const void* address) {

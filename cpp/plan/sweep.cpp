@@ -52,7 +52,9 @@ Sweep::Sweep(const Graph& graph, Emit& e, std::int64_t batch, bool train, bool t
     }
     active_.push_back(active);
     sites_.push_back(std::move(s));
-    if (!node.op) y_[i] = e.external(kPortX + inputs++);
+    if (node.op) continue;
+    const std::int64_t size = node.index_limit > 0 ? std::int64_t{sizeof(std::int64_t)} : 0;
+    y_[i] = e.external(kPortX + inputs++, size);
   }
 }
 

@@ -22,6 +22,7 @@ struct OpCase {
   // The network output of one sample, by plain loops.
   std::function<Values(const Values& w, const Values& x)> naive;
   bool hesscale_exact = false;  // is HesScale the exact Hessian diagonal here?
+  std::int64_t tokens = 0;      // the input is integers in 0..tokens-1
 };
 
 // y = W x + b for rows of `in` values.

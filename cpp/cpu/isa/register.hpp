@@ -19,6 +19,7 @@
   void register_pooling(KernelTable&);      \
   void register_max_pooling(KernelTable&);  \
   void register_broadcasts(KernelTable&);   \
+  void register_embeddings(KernelTable&);   \
   }
 
 HC_DECLARE_REGISTRATIONS(portable)

@@ -61,6 +61,7 @@ HESSCORE_ERROR(ShapeError);
 HESSCORE_ERROR(DTypeError);
 HESSCORE_ERROR(DeviceError);
 HESSCORE_ERROR(LabelError);
+HESSCORE_ERROR(IndexRangeError);
 HESSCORE_ERROR(LayoutError);
 HESSCORE_ERROR(OutputError);
 HESSCORE_ERROR(SizeError);

@@ -104,6 +104,7 @@ struct Parameter {
   std::int64_t size = 0;
   std::int64_t fan_in = 0, fan_out = 0;
   Start start = Start::scheme;
+  std::int64_t zero_row = -1;  // starts as zero; -1: none
 };
 
 // Parameters of one layer; used twice, they are shared.
@@ -130,6 +131,8 @@ struct Node {
   Shape shape;                 // per sample
   bool channels_last = false;  // its memory is (d1, ..., C) where its shape is (C, d1, ...)
   int buffers = -1;            // the first one of its layer in Graph::buffers(), or -1
+  // Of an input that embeddings read: an array of int64 in 0..index_limit-1. 0: of the dtype of w.
+  std::int64_t index_limit = 0;
 };
 
 class HESSCORE_API Graph {
@@ -187,6 +190,12 @@ class HESSCORE_API GraphBuilder {
   Layer make_instance_norm(std::size_t dimensions, std::int64_t features,
                            const GroupNormOptions& options = {.affine = false},
                            std::string name = "");
+  // Rows of a table (rows, columns), looked up by an input, which is then one of integers and feeds
+  // nothing but embeddings: (d1, ...) becomes (d1, ..., columns). The row `padding` starts as zero,
+  // and its derivatives are zero.
+  Layer make_embedding(std::int64_t rows, std::int64_t columns,
+                       std::optional<std::int64_t> padding = {}, std::string name = "");
+  int embedding(int x, std::int64_t rows, std::int64_t columns, std::string name = "");
 
   int linear(int x, std::int64_t out, bool bias = true, std::string name = "");
   int activation(int x, std::string_view name, std::optional<double> alpha = {});
@@ -226,6 +235,7 @@ class HESSCORE_API GraphBuilder {
 
  private:
   int push(std::shared_ptr<const Op> op, std::vector<int> inputs, int group = -1, int buffers = -1);
+  void check_reads(const Op& op, int node);    // integers or real numbers
   int in_order(int node, bool channels_last);  // the node, or a copy in the other memory order
   Layer make_layer(std::shared_ptr<const Op> op, std::string name);
   Graph graph_;

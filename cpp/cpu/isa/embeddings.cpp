@@ -1,0 +1,141 @@
+// Embeddings: rows looked up by number, tokens grouped by row, sums over the tokens of a row.
+#include <cstring>
+#include <limits>
+
+#include "cpu/isa/elementwise.hpp"
+
+namespace hesscore::cpu::HC_ISA {
+namespace {
+
+template <class T>
+void lookup(void*, const kernels::Lookup::Args& a) {
+  const auto* tokens = a.x.as<std::int64_t>();
+  parallel_chunks(a.n, kGrain / (a.columns * a.reps) + 1, [&](std::int64_t i, std::int64_t end) {
+    for (; i < end; ++i) {
+      const std::int64_t row = tokens[i];
+      const bool known = row >= 0 && row < a.rows;
+      const T missing = known ? T(0) : std::numeric_limits<T>::quiet_NaN();
+      for (std::int64_t r = 0; r < a.reps; ++r) {
+        T* y = a.y.as<T>() + (r * a.n + i) * a.columns;
+        if (!known || row == a.skip) {
+          store(y, a.columns, a.y.accumulate, [&](std::int64_t) { return missing; });
+        } else {
+          const T* w = a.w.as<T>() + r * a.stride_w + row * a.columns;
+          store(y, a.columns, a.y.accumulate, [&](std::int64_t k) { return w[k]; });
+        }
+      }
+    }
+  });
+}
+
+// Counting sort. While the list is filled, the end of a row is where its next token goes.
+template <class T>
+void group_tokens(void*, const kernels::GroupTokens::Args& a) {
+  const auto* tokens = a.x.as<std::int64_t>();
+  auto* bounds = a.groups.as<std::int32_t>();
+  std::int32_t* list = bounds + 2 * a.rows + 1;
+  const auto belongs = [&](std::int64_t row) { return row >= 0 && row < a.rows && row != a.skip; };
+  std::memset(bounds, 0, static_cast<std::size_t>(2 * a.rows + 1) * sizeof *bounds);
+  for (std::int64_t i = 0; i < a.n; ++i) {
+    if (belongs(tokens[i])) ++bounds[2 * tokens[i] + 1];
+  }
+  std::int32_t begin = 0;
+  for (std::int64_t j = 0; j < a.rows; ++j) {
+    const std::int32_t count = bounds[2 * j + 1];
+    bounds[2 * j] = bounds[2 * j + 1] = begin;
+    begin += count;
+  }
+  for (std::int64_t i = 0; i < a.n; ++i) {
+    if (belongs(tokens[i])) list[bounds[2 * tokens[i] + 1]++] = static_cast<std::int32_t>(i);
+  }
+}
+
+// The tokens of a row.
+struct Group {
+  const std::int32_t *begin, *end;
+  Group(const std::int32_t* groups, std::int64_t rows, std::int64_t row)
+      : begin(groups + 2 * rows + 1 + groups[2 * row]),
+        end(groups + 2 * rows + 1 + groups[2 * row + 1]) {}
+};
+
+// body(first, end) over the rows, in chunks of equal expected work
+template <class Args, class F>
+void for_rows(const Args& a, const F& body) {
+  const std::int64_t rows = a.rows < 1 ? 1 : a.rows;
+  const std::int64_t work = a.columns * a.reps * (1 + a.n / rows);
+  parallel_chunks(a.rows, kGrain / (work < 1 ? 1 : work) + 1, body);
+}
+
+template <class T>
+void lookup_transposed(void*, const kernels::LookupTransposed::Args& a) {
+  for_rows(a, [&](std::int64_t first, std::int64_t end) {
+    for (std::int64_t r = 0; r < a.reps; ++r) {
+      const T* y = a.y.as<T>() + r * a.n * a.columns;
+      for (std::int64_t j = first; j < end; ++j) {
+        T* w = a.w.as<T>() + r * a.stride_w + j * a.columns;
+        if (!a.w.accumulate) store(w, a.columns, false, [](std::int64_t) { return T(0); });
+        const Group group(a.groups.as<std::int32_t>(), a.rows, j);
+        for (const std::int32_t* t = group.begin; t < group.end; ++t) {
+          const T* from = y + *t * a.columns;
+          store(w, a.columns, true, [&](std::int64_t k) { return from[k]; });
+        }
+      }
+    }
+  });
+}
+
+// Adds to sum[k] the square of the sum over each sample's tokens, kBlock columns at most.
+template <class T>
+void add_squares(const T* y, const kernels::LookupSquares::Args& a, const Group& group,
+                 std::int64_t columns, T* sum) {
+  alignas(64) T sample[kBlock];
+  for (const std::int32_t* t = group.begin; t < group.end;) {
+    const std::int64_t end = (*t / a.positions + 1) * a.positions;
+    const T* from = y + *t * a.columns;
+    store(sample, columns, false, [&](std::int64_t k) { return from[k]; });
+    while (++t < group.end && *t < end) {
+      from = y + *t * a.columns;
+      store(sample, columns, true, [&](std::int64_t k) { return from[k]; });
+    }
+    store(sum, columns, true, [&](std::int64_t k) { return sample[k] * sample[k]; });
+  }
+}
+
+template <class T>
+void lookup_squares(void*, const kernels::LookupSquares::Args& a) {
+  const T scale = static_cast<T>(a.scale);
+  for_rows(a, [&](std::int64_t first, std::int64_t end) {
+    for (std::int64_t j = first; j < end; ++j) {
+      const Group group(a.groups.as<std::int32_t>(), a.rows, j);
+      for (std::int64_t c = 0; c < a.columns; c += kBlock) {
+        const std::int64_t columns = a.columns - c < kBlock ? a.columns - c : kBlock;
+        alignas(64) T sum[kBlock] = {};
+        for (std::int64_t r = 0; r < a.reps; ++r) {
+          add_squares(a.y.as<T>() + r * a.n * a.columns + c, a, group, columns, sum);
+        }
+        store(a.w.as<T>() + j * a.columns + c, columns, a.w.accumulate,
+              [&](std::int64_t k) { return scale * sum[k]; });
+      }
+    }
+  });
+}
+
+template <class T>
+void copy_tokens(void*, const kernels::CopyTokens::Args& a) {
+  for (std::int64_t o = 0; o < a.outer; ++o) {
+    std::memcpy(a.y.as<std::int64_t>() + o * a.stride_y, a.x.as<std::int64_t>() + o * a.inner,
+                static_cast<std::size_t>(a.inner) * sizeof(std::int64_t));
+  }
+}
+
+}  // namespace
+
+void register_embeddings(KernelTable& table) {
+  HC_ADD(table, Lookup, lookup);
+  HC_ADD(table, GroupTokens, group_tokens);
+  HC_ADD(table, LookupTransposed, lookup_transposed);
+  HC_ADD(table, LookupSquares, lookup_squares);
+  HC_ADD(table, CopyTokens, copy_tokens);
+}
+
+}  // namespace hesscore::cpu::HC_ISA
