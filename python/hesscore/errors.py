@@ -53,6 +53,10 @@ class LabelError(Error, ValueError):
     """A class label is out of range, or labels have the wrong dtype."""
 
 
+class IndexRangeError(Error, IndexError):
+    """An integer is no row of the embedding that looks it up."""
+
+
 class LayoutError(Error, ValueError):
     """An array's memory layout cannot be used."""
 

@@ -62,7 +62,10 @@ class Graph:
         self._output: Node | None = None
 
     def input(self, shape: int | Shape, name: str = "x") -> Node:
-        """Add an input of this shape, without the batch."""
+        """Add an input of this shape, without the batch.
+
+        One that an `Embedding` reads takes arrays of integers; nothing else may read it.
+        """
         if not isinstance(name, str) or not name:
             raise GraphError.about("name", "a string", repr(name))
         sizes = () if shape == () else _check.shape("shape", shape)
@@ -80,8 +83,12 @@ class Graph:
         return Node(self, self._builder.engine.add([self._own("nodes", n) for n in nodes]))
 
     def multiply(self, a: Node, b: Node) -> Node:
-        """Multiply two nodes of one shape, element by element."""
+        """Multiply two nodes element by element; axes of size 1 are repeated."""
         return Node(self, self._builder.engine.multiply(self._own("a", a), self._own("b", b)))
+
+    def inner(self, a: Node, b: Node) -> Node:
+        """Take inner products over the last axis: (D,) with (D,) or (K, D) gives (1,) or (K,)."""
+        return Node(self, self._builder.engine.inner_product(self._own("a", a), self._own("b", b)))
 
     def concat(self, *nodes: Node, axis: int = 1) -> Node:
         """Put nodes side by side along `axis`, counted with the batch, as in NumPy."""

@@ -121,6 +121,12 @@ void Array::read_labels(nb::handle value, const Like& like, std::size_t label_nd
   adopt(raw, floating ? like.dtype : DType::i64);
 }
 
+void Array::read_indices(nb::handle value, const Like& like) {
+  const RawArray raw = open(value, &like);
+  if (!raw.is_integer()) refuse_dtype(value, "integers, which an embedding reads");
+  adopt(raw, DType::i64);
+}
+
 NewObject Array::keep_copy() {
   NewArray own(place_, view_.dtype, view_.shape);
   copy(place_, own.view.data, view_.data, bytes_of(view_));

@@ -51,6 +51,8 @@ class Array {
   void read(nb::handle value, const Like& like) { read(value, &like); }
   // Class labels of any integer dtype, or probabilities like `like`; labels have `label_ndim` axes.
   void read_labels(nb::handle value, const Like& like, std::size_t label_ndim);
+  // Integers of any dtype, as int64.
+  void read_indices(nb::handle value, const Like& like);
   // As `read`, but the array will be written: it must be writable and used in place.
   void read_output(nb::handle value);
   // Moves the view to an array of our own and returns that.

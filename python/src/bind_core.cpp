@@ -24,11 +24,11 @@ struct ErrorClass {
 };
 #define HC_ERROR_CLASS(Name) {#Name, &is<Name>}
 constexpr ErrorClass kErrorClasses[] = {
-    HC_ERROR_CLASS(ShapeError),       HC_ERROR_CLASS(DTypeError),       HC_ERROR_CLASS(DeviceError),
-    HC_ERROR_CLASS(LabelError),       HC_ERROR_CLASS(LayoutError),      HC_ERROR_CLASS(OutputError),
-    HC_ERROR_CLASS(SizeError),        HC_ERROR_CLASS(UnsupportedError), HC_ERROR_CLASS(GraphError),
-    HC_ERROR_CLASS(NonFiniteError),   HC_ERROR_CLASS(OptionError),      HC_ERROR_CLASS(StateError),
-    HC_ERROR_CLASS(OutOfMemoryError), HC_ERROR_CLASS(CheckpointError)};
+    HC_ERROR_CLASS(ShapeError),  HC_ERROR_CLASS(DTypeError),       HC_ERROR_CLASS(DeviceError),
+    HC_ERROR_CLASS(LabelError),  HC_ERROR_CLASS(IndexRangeError),  HC_ERROR_CLASS(LayoutError),
+    HC_ERROR_CLASS(OutputError), HC_ERROR_CLASS(SizeError),        HC_ERROR_CLASS(UnsupportedError),
+    HC_ERROR_CLASS(GraphError),  HC_ERROR_CLASS(NonFiniteError),   HC_ERROR_CLASS(OptionError),
+    HC_ERROR_CLASS(StateError),  HC_ERROR_CLASS(OutOfMemoryError), HC_ERROR_CLASS(CheckpointError)};
 #undef HC_ERROR_CLASS
 
 const char* class_name(const Error& error) {

@@ -31,8 +31,7 @@ void bind_losses(nb::module_& m) {
             CrossEntropyLoss{std::move(weight), ignore_index, smoothing, reduction_of(mean)}};
       },
       "weight"_a, "ignore_index"_a.none(), "label_smoothing"_a, "mean"_a);
-  m.def(
-      "mse", [](bool mean) { return AnyLoss{MSELoss{reduction_of(mean)}}; }, "mean"_a);
+  m.def("mse", [](bool mean) { return AnyLoss{MSELoss{reduction_of(mean)}}; }, "mean"_a);
   m.def(
       "bce_with_logits",
       [](std::vector<double> pos_weight, bool mean) {
@@ -47,9 +46,7 @@ void bind_losses(nb::module_& m) {
       "mean"_a);
   m.def(
       "huber",
-      [](double delta, bool mean) {
-        return AnyLoss{HuberLoss{delta, reduction_of(mean)}};
-      },
+      [](double delta, bool mean) { return AnyLoss{HuberLoss{delta, reduction_of(mean)}}; },
       "delta"_a, "mean"_a);
 }
 
@@ -120,6 +117,37 @@ nb::list buffers_of(const Graph& graph) {
   return buffers;
 }
 
+PoolOptions pool_options(const Sizes& kernel, const Sizes& stride, const Sizes& padding) {
+  PoolOptions options;
+  options.kernel = pair_of(kernel, 1);
+  options.stride = pair_of(stride, 1);
+  options.padding = pair_of(padding, 0);
+  return options;
+}
+
+int max_pool(GraphBuilder& b, int x, const Sizes& kernel, const Sizes& stride, const Sizes& padding,
+             const Sizes& dilation, bool ceil_mode) {
+  PoolOptions options = pool_options(kernel, stride, padding);
+  options.dilation = pair_of(dilation, 1);
+  options.ceil_mode = ceil_mode;
+  return b.max_pool(x, kernel.size(), options);
+}
+
+int avg_pool(GraphBuilder& b, int x, const Sizes& kernel, const Sizes& stride, const Sizes& padding,
+             bool ceil_mode, bool count_include_pad, std::optional<std::int64_t> divisor) {
+  PoolOptions options = pool_options(kernel, stride, padding);
+  options.ceil_mode = ceil_mode;
+  options.count_include_pad = count_include_pad;
+  options.divisor_override = divisor;
+  return b.avg_pool(x, kernel.size(), options);
+}
+
+int zero_pad(GraphBuilder& b, int x, const std::vector<Sizes>& padding) {
+  std::vector<std::array<std::int64_t, 2>> pairs;
+  for (const Sizes& p : padding) pairs.push_back({p.at(0), p.at(1)});
+  return b.zero_pad(x, pairs);
+}
+
 std::vector<std::string> input_names(const Graph& graph) {
   std::vector<std::string> names;
   for (const int id : graph.inputs()) {
@@ -152,6 +180,42 @@ void bind_graph(nb::module_& m) {
       .def("make_conv", &make_conv, "in_channels"_a, "out_channels"_a, nb::kw_only(), "kernel"_a,
            "stride"_a, "padding_before"_a, "padding_after"_a, "dilation"_a, "output_padding"_a,
            "groups"_a, "bias"_a, "transposed"_a, "name"_a)
+      .def(
+          "make_batch_norm",
+          [](GraphBuilder& b, std::size_t axes, std::int64_t features, double eps,
+             std::optional<double> momentum, bool affine, bool track, std::string name) {
+            return b.make_batch_norm(axes, features, {eps, momentum, affine, track},
+                                     std::move(name));
+          },
+          "axes"_a, "features"_a, "eps"_a, "momentum"_a.none(), "affine"_a, "track"_a, "name"_a)
+      .def(
+          "make_layer_norm",
+          [](GraphBuilder& b, const Shape& shape, double eps, bool affine, bool bias,
+             std::string name) {
+            return b.make_layer_norm(shape, {eps, affine, bias}, std::move(name));
+          },
+          "shape"_a, "eps"_a, "affine"_a, "bias"_a, "name"_a)
+      .def(
+          "make_rms_norm",
+          [](GraphBuilder& b, const Shape& shape, std::optional<double> eps, bool affine,
+             std::string name) { return b.make_rms_norm(shape, {eps, affine}, std::move(name)); },
+          "shape"_a, "eps"_a.none(), "affine"_a, "name"_a)
+      .def(
+          "make_group_norm",
+          [](GraphBuilder& b, std::int64_t groups, std::int64_t channels, double eps, bool affine,
+             std::string name) {
+            return b.make_group_norm(groups, channels, {eps, affine}, std::move(name));
+          },
+          "groups"_a, "channels"_a, "eps"_a, "affine"_a, "name"_a)
+      .def(
+          "make_instance_norm",
+          [](GraphBuilder& b, std::size_t axes, std::int64_t features, double eps, bool affine,
+             std::string name) {
+            return b.make_instance_norm(axes, features, {eps, affine}, std::move(name));
+          },
+          "axes"_a, "features"_a, "eps"_a, "affine"_a, "name"_a)
+      .def("make_embedding", &GraphBuilder::make_embedding, "num_embeddings"_a, "embedding_dim"_a,
+           "padding_idx"_a.none(), "name"_a)
       .def("call", &GraphBuilder::call, "layer"_a, "x"_a)
       .def("activation", &GraphBuilder::activation, "x"_a, "name"_a, "alpha"_a.none())
       .def("flatten", &GraphBuilder::flatten, "x"_a)
@@ -159,6 +223,20 @@ void bind_graph(nb::module_& m) {
       .def("dropout", &GraphBuilder::dropout, "x"_a, "p"_a)
       .def("add", &GraphBuilder::add, "xs"_a)
       .def("multiply", &GraphBuilder::multiply, "a"_a, "b"_a)
+      .def("inner_product", &GraphBuilder::inner_product, "a"_a, "b"_a)
+      .def("max_pool", &max_pool, "x"_a, "kernel"_a, "stride"_a, "padding"_a, "dilation"_a,
+           "ceil_mode"_a)
+      .def("avg_pool", &avg_pool, "x"_a, "kernel"_a, "stride"_a, "padding"_a, "ceil_mode"_a,
+           "count_include_pad"_a, "divisor_override"_a.none())
+      .def("adaptive_max_pool", &GraphBuilder::adaptive_max_pool, "x"_a, "size"_a)
+      .def("adaptive_avg_pool", &GraphBuilder::adaptive_avg_pool, "x"_a, "size"_a)
+      .def("global_avg_pool", &GraphBuilder::global_avg_pool, "x"_a)
+      .def("zero_pad", &zero_pad, "x"_a, "padding"_a)
+      .def("upsample", &GraphBuilder::upsample, "x"_a, "size"_a)
+      .def("upsample_by", &GraphBuilder::upsample_by, "x"_a, "factors"_a)
+      .def("slice", &GraphBuilder::slice, "x"_a, "axis"_a, "start"_a, "stop"_a.none(), "step"_a)
+      .def("reshape", &GraphBuilder::reshape, "x"_a, "to"_a)
+      .def("unflatten", &GraphBuilder::unflatten, "x"_a, "axis"_a, "sizes"_a)
       .def("concat", &GraphBuilder::concat, "xs"_a, "axis"_a)
       .def(
           "shape", [](const GraphBuilder& b, int node) { return shape_tuple(b.shape(node)); },

@@ -101,7 +101,7 @@ struct StepArguments {
     check_precision(f, w);
     Like like = w.like();
     if (run && in_host_memory(x_in)) like = {"x", like.dtype, host().index};
-    x.read(x_in, like);
+    x.read(x_in, like, f.graph);
     read_targets(f, like, y_in, weight_in, y, sample_weight);
     const View& view = w.view();
     if (x.overlaps(view) || overlap(y, view) || overlap(sample_weight, view)) {

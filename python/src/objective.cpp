@@ -44,16 +44,32 @@ Mode read_mode(nb::handle train) {
   throw OptionError("train", "False, True or (seed, step)", nb::cast<std::string>(nb::repr(train)));
 }
 
-void InputArrays::read(nb::handle value, const Like& like) {
+void InputArrays::read(nb::handle value, const Like& like, const Graph& graph) {
+  const auto indices = [&](const std::string& name) {
+    for (const int i : graph.inputs()) {
+      const Node& node = graph.nodes()[static_cast<std::size_t>(i)];
+      if (node.name == name || name.empty()) return node.index_limit > 0;
+    }
+    return false;
+  };
   named_ = nb::isinstance<nb::dict>(value);
   if (!named_) {
     names_.emplace_back();
-    arrays_.emplace_back("x").read(value, like);
-    return;
+    arrays_.emplace_back("x");
+    return read_one(value, like, indices(""));
   }
   for (const auto& [key, array] : nb::borrow<nb::dict>(value)) {
     names_.push_back(nb::cast<std::string>(nb::str(key)));
-    arrays_.emplace_back("x['" + names_.back() + "']").read(array, like);
+    arrays_.emplace_back("x['" + names_.back() + "']");
+    read_one(array, like, indices(names_.back()));
+  }
+}
+
+void InputArrays::read_one(nb::handle value, const Like& like, bool indices) {
+  if (indices) {
+    arrays_.back().read_indices(value, like);
+  } else {
+    arrays_.back().read(value, like);
   }
 }
 
@@ -114,7 +130,7 @@ Point::Point(const PyObjective& f, nb::handle w_in, nb::handle x_in, nb::handle 
     : mode(read_mode(train)), f_(f) {
   w.read(w_in);
   check_precision(f, w);
-  x.read(x_in, w.like());
+  x.read(x_in, w.like(), f.graph);
 }
 
 void Point::run(const std::function<void(const Objective&)>& body) const {

@@ -39,7 +39,7 @@ Mode read_mode(nb::handle train);
 // One array, or a dict name -> array.
 class InputArrays {
  public:
-  void read(nb::handle value, const Like& like);
+  void read(nb::handle value, const Like& like, const Graph& graph);
   Inputs inputs() const;
   void check_finite() const;
   bool overlaps(const View& view) const;
@@ -47,6 +47,8 @@ class InputArrays {
   nb::object keep_copy();           // as the argument looked: an array or a dict
 
  private:
+  void read_one(nb::handle value, const Like& like, bool indices);
+
   bool named_ = false;
   std::list<Array> arrays_;
   std::list<std::string> names_;

@@ -61,3 +61,8 @@ def as_layers(name: str, items: Any) -> list[Layer]:
         if not isinstance(item, Layer):
             raise GraphError.about(name, "a layer", repr(item))
     return list(items)
+
+
+def changed(layer: Layer, usual: dict[str, Any]) -> tuple[str, ...]:
+    """Write the arguments that are not the usual ones."""
+    return tuple(f"{k}={getattr(layer, k)!r}" for k, v in usual.items() if getattr(layer, k) != v)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from .. import _check
 from ..errors import GraphError
+from .activations import ReLU, Sigmoid
 from .base import Builder, Layer, Shape, as_layers, join
+from .conv import Conv2d
+from .pooling import GlobalAvgPool2d
 
 
 class Sequential(Layer):
@@ -78,6 +81,12 @@ class Residual(Sequential):
 class Gate(Sequential):
     """Multiplies its input, element by element, by what its layers make of it.
 
+    Axes of size 1 in what they make are repeated: (C, 1, 1) is a factor for each channel.
+
+    Notes
+    -----
+    HesScale and BL89 pass with the squares of the other factor, and drop curvature between the two.
+
     Examples
     --------
     >>> import hesscore as hc
@@ -88,6 +97,55 @@ class Gate(Sequential):
 
     def _build(self, builder: Builder, x: int, path: str) -> int:
         return builder.engine.multiply(x, super()._build(builder, x, path))
+
+
+class SqueezeExcite(Gate):
+    """Scales each channel of (N, C, H, W) by a function of all channels' averages (Hu et al. 2018).
+
+    The average over positions, a 1x1 convolution to `reduced` channels, `activation`, one back to
+    `channels`, `gate`; the input is multiplied by the result. Parameters are "1.weight", "1.bias",
+    "3.weight" and "3.bias".
+
+    Parameters
+    ----------
+    channels, reduced : int
+        Channels of the input, and inside.
+    activation, gate : Layer, optional
+        `ReLU()` and `Sigmoid()` by default.
+
+    Raises
+    ------
+    OptionError, ShapeError
+        Bad arguments, or an input of other channels.
+
+    Examples
+    --------
+    >>> import hesscore as hc
+    >>> net = hc.Sequential(hc.Conv2d(3, 8, 3), hc.SqueezeExcite(8, 2, activation=hc.SiLU()))
+    >>> hc.Objective(net, hc.MSELoss(), input_shape=(3, 6, 6)).layout["1.1.weight"]
+    (224, (2, 8, 1, 1))
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        reduced: int,
+        activation: Layer | None = None,
+        gate: Layer | None = None,
+    ) -> None:
+        super().__init__(
+            GlobalAvgPool2d(),
+            Conv2d(channels, reduced, 1),
+            ReLU() if activation is None else activation,
+            Conv2d(reduced, channels, 1),
+            Sigmoid() if gate is None else gate,
+        )
+
+    def _arguments(self) -> tuple[str, ...]:
+        conv = self.layers[1]
+        assert isinstance(conv, Conv2d)
+        sizes = str(conv.in_channels), str(conv.out_channels)
+        return (*sizes, f"activation={self.layers[2]!r}", f"gate={self.layers[4]!r}")
 
 
 class Parallel(Layer):

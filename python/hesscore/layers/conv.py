@@ -79,14 +79,14 @@ class _Convolution(Layer):
 
     def _arguments(self) -> tuple[str, ...]:
         usual = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "groups": 1}
-        said = [str(self.in_channels), str(self.out_channels), _short(self.kernel_size)]
+        said = [str(self.in_channels), str(self.out_channels), short(self.kernel_size)]
         for name, value in usual.items():
-            if _short(getattr(self, name)) != str(value):
-                said.append(f"{name}={_short(getattr(self, name))}")
+            if short(getattr(self, name)) != str(value):
+                said.append(f"{name}={short(getattr(self, name))}")
         return (*said, *(() if self.bias else ("bias=False",)))
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """Write (3, 3) as 3."""
     if isinstance(value, tuple) and len(set(value)) == 1:
         value = value[0]

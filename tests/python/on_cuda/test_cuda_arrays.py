@@ -246,3 +246,28 @@ def test_without_cupy():
     error, config = out.stdout.splitlines()
     assert error.startswith("w: expected an array in host memory, got one on cuda:0 (results there")
     assert 'pip install "hesscore[cuda]"' in error and "pip install" in config
+
+
+def test_embedding_looks_up_checks_and_learns():
+    net = hc.Sequential(hc.Embedding(7, 3), hc.Flatten(), hc.Linear(12, 3))
+    f = hc.Objective(net, hc.CrossEntropyLoss(), input_shape=(4,))
+    rng = np.random.default_rng(0)
+    w = f.init(dtype="float64")
+    x, y = rng.integers(0, 7, size=(6, 4)), rng.integers(0, 3, size=6)
+    names = ("loss", "grad", "hesscale", "ggn", "empirical_fisher")
+    expected = f.evaluate(w, x, y, names)
+    got = f.evaluate(cupy.asarray(w), cupy.asarray(x.astype("int16")), cupy.asarray(y), names)
+    for name in names[1:]:
+        np.testing.assert_allclose(got[name].get(), expected[name], rtol=1e-10, atol=1e-14)
+    for wrong in (7, -1):
+        bad = x.copy()
+        bad[5, 1] = wrong
+        with pytest.raises(hc.IndexRangeError, match=rf"x: .*0..6, got {wrong} at .*\(5, 1\)"):
+            f.loss(cupy.asarray(w), cupy.asarray(bad), cupy.asarray(y))
+        u = cupy.asarray(w)
+        with pytest.raises(hc.IndexRangeError):
+            hc.Optimizer(f, "adam").run(u, bad, y, batch_size=3)
+    u, v = w.copy(), cupy.asarray(w)
+    hc.Optimizer(f, "adahesscale").run(u, x, y, batch_size=4, epochs=3)
+    hc.Optimizer(f, "adahesscale").run(v, x, y, batch_size=4, epochs=3)
+    np.testing.assert_allclose(v.get(), u, rtol=1e-9)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import _check
-from .errors import GraphError
-from .layers.base import Builder, Layer
+from .. import _check
+from ..errors import GraphError
+from .base import Builder, Layer
 
 
 class Activation(Layer):
