@@ -118,6 +118,31 @@ TEST("a product of no terms is its bias") {
   });
 }
 
+TEST("a bias may begin anywhere") {
+  check::for_product_tables([](const KernelTable& table, auto zero) {
+    using T = decltype(zero);
+    const std::int64_t m = 65, n = 67, k = 20, batch = 2;
+    for (const std::int64_t offset : {0, 1}) {
+      for (const std::int64_t stride : {std::int64_t{0}, n, n + 1}) {
+        Guarded<T> a(batch * m * k, 1), b(batch * k * n, 2), c(batch * m * n, 3);
+        Guarded<T> bias(offset + stride + n, 4);
+        Product::Args p{a.in(), b.in(), In(bias.data() + offset), c.out(), m, n, k};
+        p.batch = batch;
+        p.stride_a = m * k, p.stride_b = k * n, p.stride_c = m * n, p.stride_bias = stride;
+        run<Product, T>(table, p);
+        CHECK(error(c, 0, batch * m * n, 8.0 * double(k), [&](std::int64_t i) {
+                const std::int64_t item = i / (m * n), row = i / n, column = i % n;
+                double sum = bias[offset + item * stride + column];
+                for (std::int64_t t = 0; t < k; ++t) {
+                  sum += double(a[row * k + t]) * double(b[(item * k + t) * n + column]);
+                }
+                return sum;
+              }) < tolerance<T>(k));
+      }
+    }
+  });
+}
+
 TEST("products raise the alarm where they are watched") {
   check::for_product_tables([](const KernelTable& table, auto zero) {
     using T = decltype(zero);

@@ -1,4 +1,4 @@
-// What a product by cuBLASLt still lacks: the bias of float64, the alarm, the activation, and the
+// What a product by cuBLASLt still lacks: a bias it cannot add, the alarm, the activation, and the
 // sums of op(a)'s rows.
 #pragma once
 

@@ -51,10 +51,6 @@ std::uint32_t alignment(const void* p) {
   return static_cast<std::uint32_t>(address & (~address + 1));
 }
 
-bool with_bias(const kernels::Product::Args& a, DType dtype) {
-  return a.bias && dtype == DType::f32;
-}
-
 // What an algorithm depends on.
 struct Key {
   std::array<std::int64_t, 12> shape;
@@ -66,10 +62,11 @@ struct Key {
 };
 
 Key key_of(const kernels::Product::Args& a, DType dtype, Precision precision) {
-  const void* bias = with_bias(a, dtype) ? a.bias.ptr : nullptr;
+  const bool bias = lt_bias(a, dtype);
   return {{a.m, a.n, a.k, a.trans_a, a.trans_b, a.batch, a.stride_a, a.stride_b, a.stride_c,
-           a.stride_bias, a.c.accumulate, bias != nullptr},
-          {alignment(a.a.ptr), alignment(a.b.ptr), alignment(a.c.ptr), alignment(bias)},
+           a.stride_bias, a.c.accumulate, bias},
+          {alignment(a.a.ptr), alignment(a.b.ptr), alignment(a.c.ptr),
+           alignment(bias ? a.bias.ptr : nullptr)},
           dtype,
           precision};
 }
@@ -101,7 +98,7 @@ bool describe(const kernels::Product::Args& a, const Key& key, Plan& plan) {
                   make_layout(plan.b, dtype, a.trans_a ? a.k : a.m, a.trans_a ? a.m : a.k, a.batch,
                               a.stride_a) &&
                   make_layout(plan.c, dtype, a.m, a.n, a.batch, a.stride_c);
-  if (!ok || !with_bias(a, dtype)) return ok;
+  if (!ok || !lt_bias(a, dtype)) return ok;
   const void* bias = a.bias.ptr;
   return set(plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS) &&
          set(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias) &&
@@ -132,6 +129,11 @@ bool choose_algorithm(cublasLtHandle_t handle, std::size_t workspace, const Key&
 }
 
 }  // namespace
+
+bool lt_bias(const kernels::Product::Args& a, DType dtype) {
+  return a.bias && dtype == DType::f32 && reinterpret_cast<std::uintptr_t>(a.bias.ptr) % 16 == 0 &&
+         (a.batch == 1 || a.stride_bias % 4 == 0);
+}
 
 struct Lt::Plans {
   cublasLtHandle_t handle = nullptr;  // null: not needed yet, or cuBLASLt could not be started
@@ -174,7 +176,7 @@ bool Lt::multiply(const Context& ctx, const kernels::Product::Args& a, DType dty
                   Precision precision) {
   const Plan* plan = plans_->find(ctx, a, key_of(a, dtype, precision));
   if (plan == nullptr) return false;
-  if (with_bias(a, dtype)) {
+  if (lt_bias(a, dtype)) {
     const void* bias = a.bias.ptr;
     if (!set(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias)) return false;
   }

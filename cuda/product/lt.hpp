@@ -10,6 +10,9 @@
 
 namespace hesscore::cuda {
 
+// Whether cuBLASLt adds the bias: float32, and 16-byte aligned, as a kernel may read it so wide.
+bool lt_bias(const kernels::Product::Args& a, DType dtype);
+
 class Lt {
  public:
   Lt();
@@ -19,9 +22,9 @@ class Lt {
   // Multiply-adds from which a product is worth handing over; HESSCORE_LT_WORK overrides it.
   std::int64_t least_work(DType dtype) const;
 
-  // c (+)= op(a) op(b), with the bias if it is float32, but without squares, epilogue and sum.
-  // False, and nothing done, if cuBLASLt offers nothing for it, or would have to be asked while
-  // work is being recorded.
+  // c (+)= op(a) op(b), with the bias where lt_bias says so, but without squares, epilogue and
+  // sum. False, and nothing done, if cuBLASLt offers nothing for it, or would have to be asked
+  // while work is being recorded.
   bool multiply(const Context& ctx, const kernels::Product::Args& a, DType dtype,
                 Precision precision);
 

@@ -67,7 +67,7 @@ bool multiply_by_lt(const Context& ctx, const kernels::Product::Args& a, const P
   if (a.batch * a.m * a.n * a.k < ctx.lt->least_work(kDType<T>)) return false;
   if (a.sum && !sums_fit(ctx, p)) return false;
   if (!ctx.lt->multiply(ctx, a, kDType<T>, precision)) return false;
-  const bool add_bias = sizeof(T) == 8 && a.bias;
+  const bool add_bias = a.bias && !lt_bias(a, kDType<T>);
   if (add_bias || a.c.watch || a.then.kind != kernels::Epilogue::none) {
     for_each(ctx, a.batch * a.m * a.n, AfterLt<T>{p, add_bias});
   }

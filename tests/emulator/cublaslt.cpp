@@ -5,6 +5,7 @@
 #include "emulator.hpp"
 #include "launches.hpp"
 #include "memory.hpp"
+#include "report.hpp"
 #include "stream.hpp"
 
 struct cublasLtContext {};
@@ -86,6 +87,15 @@ struct Matmul {
     for (std::int64_t batch = 0; batch < d_layout.batch; ++batch) {
       d_layout.type == CUDA_R_64F ? run_batch<double>(batch) : run_batch<float>(batch);
     }
+  }
+
+  // As a kernel that reads four numbers at once needs it; the heuristic does not ask.
+  bool bias_aligned() const {
+    if (desc.epilogue != CUBLASLT_EPILOGUE_BIAS) return true;
+    const auto step = static_cast<std::uintptr_t>(desc.bias_stride) *
+                      (d_layout.type == CUDA_R_64F ? sizeof(double) : sizeof(float));
+    return (reinterpret_cast<std::uintptr_t>(desc.bias) | (d_layout.batch > 1 ? step : 0)) % 16 ==
+           0;
   }
 
   // Do the shapes and types fit together?
@@ -217,6 +227,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
   const Matmul matmul{*desc,        *a_layout, *b_layout, *c_layout, *d_layout, scalar(alpha),
                       scalar(beta), a,         b,         c,         d};
   if (!matmul.valid()) return CUBLAS_STATUS_INVALID_VALUE;
+  if (!matmul.bias_aligned()) emulator::die("cublasLtMatmul: the bias is not 16-byte aligned");
   const cudaError_t error = emulator::issue(stream, [=] {
     emulator::record_launch("cublasLtMatmul", 1, 1, 0);
     emulator::poison_ends(workspace, workspace_bytes);
