@@ -3,8 +3,10 @@
 
 #include <cuda_runtime_api.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <thread>
 
 namespace hesscore::cuda {
 
@@ -23,7 +25,9 @@ struct Context {
   static constexpr int kTickets = 4096;
   int* alarm = nullptr;  // the device's alarm word
   Lt* lt = nullptr;
-  bool recording = false;
+  std::atomic<std::thread::id> recorder{};  // the thread that records work now, if there is one
+
+  bool recording() const { return recorder == std::this_thread::get_id(); }
 };
 
 inline const Context& context_of(void* stream) { return *static_cast<const Context*>(stream); }

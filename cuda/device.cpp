@@ -73,7 +73,7 @@ void CudaDevice::enter() const {
 
 void CudaDevice::enter_outside_recordings(const char* operation) const {
   enter();
-  if (!context_.recording) return;
+  if (!context_.recording()) return;
   throw DeviceError(std::string(operation) + " cannot be part of a recording");
 }
 
@@ -107,12 +107,14 @@ void CudaDevice::set_allocator(Memory::Allocate allocate, Memory::Free free) {
 // ---- copies -------------------------------------------------------------------------------------
 
 void CudaDevice::copy(void* to, const void* from, std::size_t bytes) {
+  const std::lock_guard lock(*this);
   enter();
   if (bytes == 0) return;
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, context_.stream), "copying");
 }
 
 void CudaDevice::from_host(void* to, const void* from, std::size_t bytes) {
+  const std::lock_guard lock(*this);
   enter_outside_recordings("a copy from the host");
   if (bytes == 0) return;
   if (bytes <= kMaxBytes) return write_bytes(context_, to, from, bytes);
@@ -122,6 +124,7 @@ void CudaDevice::from_host(void* to, const void* from, std::size_t bytes) {
 }
 
 void CudaDevice::to_host(void* to, const void* from, std::size_t bytes) {
+  const std::lock_guard lock(*this);
   enter_outside_recordings("a copy to the host");
   if (bytes == 0) return;
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, current_), "copying to the host");
@@ -136,6 +139,7 @@ void* CudaDevice::stream() const {
 }
 
 void CudaDevice::synchronize() {
+  const std::lock_guard lock(*this);
   enter_outside_recordings("waiting for the device");
   check(cudaStreamSynchronize(current_), "waiting for the device");
 }
@@ -147,8 +151,9 @@ void CudaDevice::order(cudaStream_t first, cudaStream_t then) {
 }
 
 void* CudaDevice::use_stream(void* stream) {
+  const std::lock_guard lock(*this);
   enter();
-  if (context_.recording) return given_;
+  if (context_.recording()) return given_;
   const auto asked = static_cast<cudaStream_t>(stream);
   const bool named = asked != nullptr && asked != cudaStreamLegacy;
   void* const before = given_;
@@ -166,15 +171,15 @@ void CudaDevice::lock() {
 }
 
 std::unique_ptr<Recording> CudaDevice::record(const std::function<void()>& work) {
+  const std::lock_guard lock(*this);
   enter_outside_recordings("a recording");
-  const std::lock_guard lock(mutex_);
   return record_graph(*this, context_, recorder_.get(), work);
 }
 
 std::unique_ptr<Recording> CudaDevice::record_loop(const std::function<void()>& work,
                                                    const void* go_on, std::int64_t limit) {
+  const std::lock_guard lock(*this);
   enter_outside_recordings("a recording");
-  const std::lock_guard lock(mutex_);
   return record_loop_graph(*this, context_, recorder_.get(), work, static_cast<const int*>(go_on),
                            limit);
 }
@@ -182,11 +187,13 @@ std::unique_ptr<Recording> CudaDevice::record_loop(const std::function<void()>& 
 // ---- the alarm ----------------------------------------------------------------------------------
 
 void CudaDevice::clear_alarm() {
+  const std::lock_guard lock(*this);
   enter();
   check(cudaMemsetAsync(context_.alarm, 0, sizeof(int), context_.stream), "clearing the alarm");
 }
 
 bool CudaDevice::alarm() {
+  const std::lock_guard lock(*this);
   to_host(alarm_seen_, context_.alarm, sizeof(int));
   return *alarm_seen_ != 0;
 }
@@ -210,12 +217,14 @@ void* CudaDevice::allocate_host(std::size_t bytes) {
 void CudaDevice::free_host(void* p) noexcept { cudaFreeHost(p); }
 
 void CudaDevice::upload(void* to, const void* from, std::size_t bytes) {
+  const std::lock_guard lock(*this);
   enter_outside_recordings("an upload");
   if (bytes == 0) return;
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, uploads_.get()), "an upload");
 }
 
 void CudaDevice::wait_uploads() {
+  const std::lock_guard lock(*this);
   enter_outside_recordings("waiting for uploads");
   check(cudaEventRecord(used_.get(), current_), "recording an event");
   check(cudaEventRecord(arrived_[0].get(), uploads_.get()), "recording an event");

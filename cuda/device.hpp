@@ -42,7 +42,7 @@ class CudaDevice final : public Device {
   std::unique_ptr<Recording> record(const std::function<void()>& work) override;
   std::unique_ptr<Recording> record_loop(const std::function<void()>& work, const void* go_on,
                                          std::int64_t limit) override;
-  bool recording() const override { return context_.recording; }
+  bool recording() const override { return context_.recording(); }
 
   void clear_alarm() override;
   bool alarm() override;

@@ -2,6 +2,7 @@
 #include "graph.hpp"
 
 #include <cstdlib>
+#include <mutex>
 #include <string_view>
 
 #include "handles.hpp"
@@ -25,10 +26,10 @@ class Capture {
                                         cudaStreamCaptureModeThreadLocal),
           "beginning a capture");
     ctx_.stream = recorder;
-    ctx_.recording = true;
+    ctx_.recorder = std::this_thread::get_id();
   }
   ~Capture() {
-    if (ctx_.recording) {
+    if (ctx_.recording()) {
       end();
       cudaGetLastError();
     }
@@ -42,7 +43,7 @@ class Capture {
     cudaGraph_t same;
     const cudaError_t error = cudaStreamEndCapture(ctx_.stream, &same);
     ctx_.stream = stream_;
-    ctx_.recording = false;
+    ctx_.recorder = std::thread::id();
     return error;
   }
 
@@ -67,7 +68,7 @@ GraphExec instantiate(const Context& ctx, const Graph& graph) {
 // The context of a launch.
 const Context& context_to_launch(Device& device) {
   const Context& ctx = context_of(device.stream());
-  if (ctx.recording) throw DeviceError("a recording cannot be launched while another is made");
+  if (ctx.recording()) throw DeviceError("a recording cannot be launched while another is made");
   return ctx;
 }
 
@@ -77,6 +78,7 @@ class Recorded final : public Recording {
       : device_(device), scratch_(std::move(scratch)), exec_(std::move(exec)) {}
 
   void launch() override {
+    const std::lock_guard lock(device_);
     check(cudaGraphLaunch(exec_.get(), context_to_launch(device_).stream), "launching a graph");
   }
 
@@ -100,6 +102,7 @@ class Unrolled final : public Recording {
   }
 
   void launch() override {
+    const std::lock_guard lock(device_);
     const cudaStream_t stream = context_to_launch(device_).stream;
     for (std::int64_t i = 0; i < limit_; ++i) {
       if (i % kLook == 0) {

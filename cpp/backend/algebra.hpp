@@ -1,6 +1,8 @@
 // Vector algebra on one device in one dtype, as solvers and optimizers write it.
 #pragma once
 
+#include <type_traits>
+
 #include "backend/kernels.hpp"
 #include "hesscore/device.hpp"
 
@@ -28,6 +30,10 @@ class Algebra {
               std::int64_t n) const;
 
  private:
+  // Other threads wait meanwhile, and for each other's recordings.
+  template <class Args>
+  void run(void (*kernel)(void*, const Args&), const std::type_identity_t<Args>& args) const;
+
   Device* device_;
   std::size_t element_;
   Kernel<kernels::Dot> dot_;

@@ -1,6 +1,8 @@
 // Buffer and Vector: memory owned on a device.
 #include "hesscore/vector.hpp"
 
+#include <mutex>
+
 #include "backend/kernels.hpp"
 
 namespace hesscore {
@@ -42,6 +44,7 @@ std::vector<To> converted(const std::vector<From>& values) {
 Vector::Vector(Device& device, DType dtype, std::int64_t size)
     : device_(&device), dtype_(dtype), size_(size), buffer_(device, bytes_of(dtype, size)) {
   kernels::Fill::Args zero{.y = Out(data()), .n = size};
+  const std::lock_guard lock(device);
   device.kernels().get<kernels::Fill>(dtype)(device.stream(), zero);
 }
 

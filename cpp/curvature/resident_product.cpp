@@ -2,6 +2,7 @@
 #include "curvature/resident_product.hpp"
 
 #include <cstddef>
+#include <mutex>
 
 #include "math/cg_state.hpp"
 #include "objective/cg_plan.hpp"
@@ -51,6 +52,7 @@ void ResidentProduct::iterate() { plan_->run_phase(kCgIterate); }
 
 // Work is recorded once it has run. What runs after the end of a solve changes nothing.
 void ResidentProduct::run() {
+  const std::lock_guard lock(device_);
   if (loop_state_ == cold) {
     iterate();
     loop_state_ = warm;

@@ -59,6 +59,7 @@ Plan& Objective::Impl::plan(const Request& r) {
 // where they lay before is then a recording.
 double Objective::Impl::run(const Request& r, const Bindings& b,
                             const std::vector<std::uint64_t>& clock) {
+  const std::lock_guard device_lock(device_);  // the first one: callers may have it
   const std::lock_guard lock(mutex_);
   Plan& p = plan(r);
   double loss = 0;

@@ -2,6 +2,7 @@
 #include "optim/device_steps.hpp"
 
 #include <cstring>
+#include <mutex>
 
 namespace hesscore {
 namespace {
@@ -46,6 +47,7 @@ TrainingStep& DeviceSteps::prepare(const Request& r, const StepRows& rows, const
 std::vector<double> DeviceSteps::run(TrainingStep& step,
                                      const std::vector<math::StepRecord>& records,
                                      const std::function<void()>& meanwhile) {
+  const std::lock_guard lock(device_);  // until the alarm, which all share, is clear again
   const auto begin = std::chrono::steady_clock::now();
   const auto steps = static_cast<std::int64_t>(records.size());
   device_.from_host(records_.data(), records.data(), records.size() * sizeof(math::StepRecord));

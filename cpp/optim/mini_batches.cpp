@@ -2,6 +2,7 @@
 #include "optim/mini_batches.hpp"
 
 #include <algorithm>
+#include <mutex>
 #include <numeric>
 
 #include "math/rng.hpp"
@@ -142,6 +143,7 @@ Batch MiniBatches::batch(std::int64_t index) {
   const Batch to = target(index);
   const auto gather = [&](const View& from, const View& room) {
     if (!from) return;
+    const std::lock_guard lock(device_);
     gather_(device_.stream(), {In(from.data), In(order), In(first_step_.data()), Out(room.data),
                                rows(index), static_cast<std::int64_t>(row_bytes(from))});
   };

@@ -2,11 +2,14 @@
 #include "plan/recordings.hpp"
 
 #include <algorithm>
+#include <mutex>
 
 namespace hesscore {
 
 void Recordings::run(const Key& key, const std::function<void()>& work) {
-  if (device_.is_host() || device_.recording()) return work();
+  if (device_.is_host()) return work();
+  const std::lock_guard lock(device_);
+  if (device_.recording()) return work();
   const auto same = [&](const Entry& e) { return e.key == key; };
   const auto found = std::find_if(entries_.begin(), entries_.end(), same);
   if (found == entries_.end()) {

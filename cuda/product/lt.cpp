@@ -147,7 +147,7 @@ struct Lt::Plans {
   const Plan* find(const Context& ctx, const kernels::Product::Args& a, const Key& key) {
     auto at = of.find(key);
     if (at == of.end()) {
-      if (ctx.recording) return nullptr;
+      if (ctx.recording()) return nullptr;
       Plan plan;
       plan.usable = start() && describe(a, key, plan) &&
                     choose_algorithm(handle, ctx.workspace_bytes, key, plan);

@@ -9,11 +9,7 @@
 
 namespace emulated {
 
-inline hesscore::cuda::Context context(cudaStream_t stream = nullptr) {
-  hesscore::cuda::Context ctx;
-  ctx.stream = stream;
-  return ctx;
-}
+inline hesscore::cuda::Context context(cudaStream_t stream = nullptr) { return {.stream = stream}; }
 
 // An array on the device.
 template <class T>

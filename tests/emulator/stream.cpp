@@ -6,6 +6,7 @@
 #include <map>
 
 #include "memory.hpp"
+#include "report.hpp"
 
 namespace emulator {
 
@@ -67,6 +68,9 @@ bool spoils_blocking_capture() {
 
 cudaError_t add_to_capture(CUstream_st& stream, Work work) {
   if (stream.capture->failed) return cudaErrorStreamCaptureInvalidated;
+  if (stream.capture->thread != std::this_thread::get_id()) {
+    die("work of another thread became part of a capture");
+  }
   auto node = std::make_shared<CUgraphNode_st>();
   node->after = stream.last;
   node->work = std::move(work);

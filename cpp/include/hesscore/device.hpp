@@ -46,7 +46,8 @@ class HESSCORE_API Device {
   // cudaStream_t; null: a stream of our own, ordered with the default stream). Returns the one
   // before.
   virtual void* use_stream(void* stream);
-  // Other threads that use the device wait between these two.
+  // Other threads that use the device wait between these two, which nest. What is called on a
+  // device, an objective or a vector does so by itself; allocating and freeing wait for nobody.
   virtual void lock();
   virtual void unlock();
 
@@ -58,7 +59,8 @@ class HESSCORE_API Device {
   // after it, at most `limit` times, without asking the host.
   virtual std::unique_ptr<Recording> record_loop(const std::function<void()>& work,
                                                  const void* go_on, std::int64_t limit);
-  // Is work being recorded now? Then nothing may be allocated, read back, or launched as a whole.
+  // Does this thread record work now? Then nothing may be allocated, read back, or launched as a
+  // whole.
   virtual bool recording() const;
 
   // The alarm: raised by kernels that write something to an Out with `watch` whose magnitude is not
