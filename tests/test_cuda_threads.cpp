@@ -6,6 +6,7 @@
 
 #include "check.hpp"
 #include "hesscore/hesscore.hpp"
+#include "plan/recordings.hpp"
 
 namespace hc = hesscore;
 
@@ -98,6 +99,25 @@ TEST("what other threads do meanwhile is no part of a recording") {
   if (recording) recording->launch();
   CHECK(a.to_host() == Numbers({1, 1}));
   CHECK(b.to_host() == Numbers({5, 5}));
+}
+
+TEST("work that is refused is offered again, but not for ever") {
+  if (absent()) return;
+  const hc::Vector one = on_device({1, 1});
+  hc::Vector a = on_device({0, 0});
+  for (const int refusals : {2, 3}) {
+    hc::Recordings recordings(cuda());
+    int calls = 0, tries = 0;
+    for (int i = 0; i < 6; ++i) {
+      recordings.run({a.data()}, [&] {
+        cuda().recording() ? ++tries : ++calls;
+        copy(one, a);
+        if (cuda().recording() && tries <= refusals) cuda().synchronize();
+      });
+    }
+    CHECK(tries == 3);
+    CHECK(calls == (refusals == 2 ? 3 : 6));
+  }
 }
 
 TEST("threads get what each would get alone") {

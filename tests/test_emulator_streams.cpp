@@ -1,5 +1,7 @@
 // The emulator's streams and graphs: work waits for those who ask for it, in the order that streams
 // and events give it.
+#include <thread>
+
 #include "check.hpp"
 #include "emulator/launches.hpp"
 #include "emulator/remote.hpp"
@@ -127,6 +129,14 @@ TEST("what may not be captured spoils the capture") {
       spoilt_by(cudaErrorStreamCaptureUnsupported, [&] { return cudaStreamSynchronize(stream); }));
   CHECK(
       spoilt_by(cudaErrorStreamCaptureUnsupported, [&] { return cudaMallocAsync(&p, 8, stream); }));
+  CHECK(spoilt_by(cudaErrorStreamCaptureUnsupported, [] {
+    cudaError_t error = cudaSuccess;
+    std::thread([&] {
+      error = cudaDeviceSynchronize();
+      cudaGetLastError();
+    }).join();
+    return error;
+  }));
   float host = 0;
   Remote<float> x({1});
   CHECK(spoilt_by(cudaErrorStreamCaptureImplicit, [&] {

@@ -39,7 +39,8 @@ ResidentProduct::ResidentProduct(const Objective::Impl& f, const Request& reques
 void ResidentProduct::linearise(const Bindings& point) {
   if (point.ports != point_.ports) {
     loop_.reset();
-    loop_state_ = cold;
+    warm_ = false;
+    refusals_ = 0;
   }
   point_ = point;
   for (const auto& [port, address] : point.ports) plan_->bind(port, address);
@@ -53,15 +54,13 @@ void ResidentProduct::iterate() { plan_->run_phase(kCgIterate); }
 // Work is recorded once it has run. What runs after the end of a solve changes nothing.
 void ResidentProduct::run() {
   const std::lock_guard lock(device_);
-  if (loop_state_ == cold) {
-    iterate();
-    loop_state_ = warm;
-  }
-  if (loop_state_ == warm) {
+  if (!warm_) iterate();
+  warm_ = true;
+  if (!loop_ && refusals_ < Recordings::kMostRefusals) {
     const auto* const go_on =
         static_cast<const std::byte*>(state.data()) + offsetof(math::CgState, go_on);
     loop_ = device_.record_loop([this] { iterate(); }, go_on, kMostIterations);
-    loop_state_ = asked;
+    if (!loop_) ++refusals_;
   }
   loop_ ? loop_->launch() : iterate();
 }

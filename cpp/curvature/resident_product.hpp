@@ -25,7 +25,8 @@ class ResidentProduct final : public ResidentCg {
   std::unique_ptr<Plan> plan_;
   Bindings point_;
   std::unique_ptr<Recording> loop_;
-  enum { cold, warm, asked } loop_state_ = cold;
+  bool warm_ = false;
+  int refusals_ = 0;
 };
 
 }  // namespace hesscore

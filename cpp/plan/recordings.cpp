@@ -20,9 +20,9 @@ void Recordings::run(const Key& key, const std::function<void()>& work) {
   }
   entries_.splice(entries_.begin(), entries_, found);
   Entry& entry = entries_.front();
-  if (!entry.recording && !entry.refused) {
+  if (!entry.recording && entry.refusals < kMostRefusals) {
     entry.recording = device_.record(work);
-    entry.refused = entry.recording == nullptr;
+    if (!entry.recording) ++entry.refusals;
   }
   entry.recording ? entry.recording->launch() : work();
 }

@@ -18,11 +18,15 @@ class Recordings {
   using Key = std::vector<const void*>;
   void run(const Key& key, const std::function<void()>& work);
 
+  // So often is work that a device refuses to record offered again: another library's thread may
+  // have been the reason.
+  static constexpr int kMostRefusals = 3;
+
  private:
   struct Entry {
     Key key;
     std::unique_ptr<Recording> recording;
-    bool refused = false;
+    int refusals = 0;
   };
   static constexpr std::size_t kMost = 8;
 

@@ -54,13 +54,14 @@ void load_numpy() {
 
 bool is_numpy(nb::handle value) { return nb::isinstance(value, numpy().ndarray); }
 
-// Another library reuses its memory as soon as we let it go; CuPy waits for its stream.
+// Another library reuses its memory as soon as we let it go; CuPy waits for its stream. Waiting for
+// the whole device would end what another thread captures.
 Array::~Array() {
   if (!foreign_) return;
   try {
-    cupy().device(place_.index).attr("synchronize")();
-  } catch (nb::python_error& error) {
-    error.discard_as_unraisable("hesscore: waiting for a CUDA device");
+    work(place_, [&] { place_.device->synchronize(); });
+  } catch (const DeviceError&) {
+    // the device is lost; whoever uses it next is told why
   }
 }
 

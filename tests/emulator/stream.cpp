@@ -127,12 +127,15 @@ cudaError_t run_stream(cudaStream_t handle) {
   return cudaSuccess;
 }
 
-bool spoils_capture() {
+bool spoils_capture(bool whole_device) {
   bool spoilt = false;
   for (const auto& [handle, stream] : streams().by_handle) {
-    if (!stream->capture || stream->capture->mode == cudaStreamCaptureModeRelaxed) continue;
+    if (!stream->capture) continue;
     const bool mine = stream->capture->thread == std::this_thread::get_id();
-    if (!mine && stream->capture->mode != cudaStreamCaptureModeGlobal) continue;
+    const cudaStreamCaptureMode mode = stream->capture->mode;
+    const bool minded =
+        mode == cudaStreamCaptureModeGlobal || (mine && mode == cudaStreamCaptureModeThreadLocal);
+    if (!minded && !whole_device) continue;
     fail_capture(*stream->capture, cudaErrorStreamCaptureUnsupported);
     spoilt = true;
   }
@@ -209,7 +212,7 @@ cudaError_t cudaStreamGetDevice(cudaStream_t, int* device) {
 
 cudaError_t cudaDeviceSynchronize() {
   const Lock lock(emulator::mutex());
-  if (emulator::spoils_capture()) return noted(cudaErrorStreamCaptureUnsupported);
+  if (emulator::spoils_capture(true)) return noted(cudaErrorStreamCaptureUnsupported);
   emulator::run_everything();
   return cudaSuccess;
 }

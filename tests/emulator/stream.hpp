@@ -78,8 +78,9 @@ void run_until(const Moment& moment);
 void run_everything();
 cudaError_t run_stream(cudaStream_t stream);
 
-// Is this call forbidden because this thread captures? Then the capture fails.
-bool spoils_capture();
+// Is this call forbidden because this thread captures, or, if it is about the whole device, because
+// any does? Then the capture fails.
+bool spoils_capture(bool whole_device = false);
 void fail_capture(Capture& capture, cudaError_t error);
 
 // Makes `error` the last one of this thread, unless it is a success.

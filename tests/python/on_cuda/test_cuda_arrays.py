@@ -9,7 +9,7 @@ import sys
 import cupy
 import numpy as np
 import pytest
-from device import close, make, to_device
+from device import STAND_IN, close, make, to_device
 
 import entries
 import hesscore as hc
@@ -188,6 +188,16 @@ def test_work_is_in_the_order_of_the_current_stream():
     assert other.streams == [stream.ptr]
     f.loss(device["w"], other, device["y"])
     assert other.streams[1:] == [1]  # DLPack's name of the default stream
+
+
+@pytest.mark.skipif(not STAND_IN, reason="the stand-in counts")
+def test_arrays_of_others_do_not_wait_for_the_whole_device():
+    f, args = make()
+    device = to_device(args)
+    before = cupy.cuda.Device.synchronized
+    f.loss(device["w"], Foreign(device["x"]), device["y"])
+    f.loss(device["w"], foreign_with_gaps(args["x"]), device["y"])
+    assert cupy.cuda.Device.synchronized == before
 
 
 def test_results_of_one_stream_are_used_on_another():
