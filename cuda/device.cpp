@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <utility>
+
 #include "bytes.hpp"
 #include "graph.hpp"
 #include "register.hpp"
@@ -156,13 +158,10 @@ void* CudaDevice::use_stream(void* stream) {
   if (context_.recording()) return given_;
   const auto asked = static_cast<cudaStream_t>(stream);
   const bool named = asked != nullptr && asked != cudaStreamLegacy;
-  void* const before = given_;
-  const cudaStream_t last = current_;
-  given_ = named ? stream : nullptr;
-  context_.stream = named ? asked : own_.get();
-  current_ = context_.stream;
-  if (context_.stream != last) order(last, context_.stream);
-  return before;
+  const cudaStream_t next = named ? asked : own_.get();
+  if (next != current_) order(current_, next);  // before anything changes, as it may fail
+  context_.stream = current_ = next;
+  return std::exchange(given_, named ? stream : nullptr);
 }
 
 void CudaDevice::lock() {

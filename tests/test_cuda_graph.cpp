@@ -14,6 +14,7 @@
 #include "check.hpp"
 #include "hesscore/device.hpp"
 #include "math/activations.hpp"
+#include "test_device.hpp"
 
 namespace hc = hesscore;
 
@@ -238,6 +239,16 @@ TEST("work on one stream waits for the work before it on another") {
     CHECK_CLOSE(sums[i], expected[i], 1e-6);
     break;
   }
+}
+
+TEST("a stream that there is not changes nothing") {
+  if (absent() || check::tests_real()) return;  // a driver may crash
+  const Array one{{1}}, sum{{0}};
+  int no_stream = 0;
+  CHECK_THROWS(hc::DeviceError, hc::StreamScope(cuda(), &no_stream));
+  add(one, sum);
+  CHECK(value(sum) == 1);
+  CHECK(cuda().use_stream(nullptr) == nullptr);
 }
 
 TEST("threads take turns") {

@@ -29,6 +29,12 @@ inline bool tests_cuda() {
          (device_name().empty() && hesscore::cuda_status() == "available");
 }
 
+// Is a CUDA device a GPU, not the emulator?
+inline bool tests_real() {
+  const char* const set = std::getenv("HESSCORE_TEST_CUDA");
+  return set != nullptr && std::string_view(set) == "real";
+}
+
 // Memory that the host and the tested device reach.
 template <class T>
 struct HostAllocator {
