@@ -21,4 +21,10 @@ inline void check(cudaError_t error, const char* operation = "launching a kernel
   if (error != cudaSuccess) fail(error, operation);
 }
 
+// For calls whose failure nobody can be told of: whoever asks CUDA next for the last error would
+// be.
+inline void ignore(cudaError_t error) noexcept {
+  if (error != cudaSuccess) cudaGetLastError();
+}
+
 }  // namespace hesscore::cuda

@@ -98,7 +98,8 @@ void* CudaDevice::allocate(std::size_t bytes) {
 }
 
 void CudaDevice::free(void* p) noexcept {
-  if (is_child() || cudaSetDevice(context_.device) != cudaSuccess) return;
+  if (is_child()) return;
+  ignore(cudaSetDevice(context_.device));
   memory_.free(p, current_);
 }
 
@@ -213,7 +214,7 @@ void* CudaDevice::allocate_host(std::size_t bytes) {
   return p;
 }
 
-void CudaDevice::free_host(void* p) noexcept { cudaFreeHost(p); }
+void CudaDevice::free_host(void* p) noexcept { ignore(cudaFreeHost(p)); }
 
 void CudaDevice::upload(void* to, const void* from, std::size_t bytes) {
   const std::lock_guard lock(*this);

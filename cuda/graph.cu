@@ -29,10 +29,7 @@ class Capture {
     ctx_.recorder = std::this_thread::get_id();
   }
   ~Capture() {
-    if (ctx_.recording()) {
-      end();
-      cudaGetLastError();
-    }
+    if (ctx_.recording()) ignore(end());
   }
   Capture(const Capture&) = delete;
 
@@ -97,7 +94,7 @@ class Unrolled final : public Recording {
     seen_ = static_cast<int*>(device_.allocate_host(2 * sizeof(int)));
   }
   ~Unrolled() override {
-    for (const Event& event : looked_) cudaEventSynchronize(event.get());
+    for (const Event& event : looked_) ignore(cudaEventSynchronize(event.get()));
     device_.free_host(seen_);
   }
 

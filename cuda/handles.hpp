@@ -12,7 +12,7 @@ namespace hesscore::cuda {
 
 template <class Handle, cudaError_t (*destroy)(Handle)>
 struct Destroy {
-  void operator()(Handle handle) const { destroy(handle); }
+  void operator()(Handle handle) const { ignore(destroy(handle)); }
 };
 template <class Handle, cudaError_t (*destroy)(Handle)>
 using Owner = std::unique_ptr<std::remove_pointer_t<Handle>, Destroy<Handle, destroy>>;

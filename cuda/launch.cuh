@@ -16,20 +16,25 @@
 namespace hesscore::cuda {
 
 // kernel<<<grid, block, shared_bytes>>>(args...) on the context's stream. Kernels that want more
-// than 48 KiB of dynamic shared memory get it.
+// than 48 KiB of dynamic shared memory get it. An error is of this launch: the last error, which
+// <<<>>> leaves to be asked for, may be somebody else's.
 template <class... P, class... A>
 void launch(const Context& ctx, void (*kernel)(P...), dim3 grid, dim3 block,
             std::size_t shared_bytes, const A&... args) {
 #if defined(HC_EMULATED)
-  emulator::launch(ctx.stream, kernel, grid, block, shared_bytes, static_cast<P>(args)...);
+  check(emulator::launch(ctx.stream, kernel, grid, block, shared_bytes, static_cast<P>(args)...));
 #else
   if (shared_bytes > 48 * 1024) {
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(shared_bytes)));
   }
-  kernel<<<grid, block, shared_bytes, ctx.stream>>>(static_cast<P>(args)...);
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = ctx.stream;
+  check(cudaLaunchKernelEx(&config, kernel, static_cast<P>(args)...));
 #endif
-  check(cudaGetLastError());
 }
 
 // The dynamic shared memory of the block, 16-byte aligned.

@@ -70,12 +70,12 @@ void Memory::free(void* p, cudaStream_t stream) noexcept {
     }
   }
   if (free) {  // its next owner may work on another stream
-    cudaStreamSynchronize(stream);
+    ignore(cudaStreamSynchronize(stream));
     free(p);
   } else if (pool_) {
-    cudaFreeAsync(p, stream);
+    ignore(cudaFreeAsync(p, stream));
   } else {
-    cudaFree(p);
+    ignore(cudaFree(p));
   }
 }
 

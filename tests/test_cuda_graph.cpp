@@ -325,6 +325,13 @@ TEST("memory that there is not, and memory of somebody else") {
   CHECK(allocated == 1 && freed == 1);
 }
 
+TEST("an error that nobody is told of is forgotten") {
+  if (absent() || check::tests_real()) return;
+  int not_page_locked = 0;
+  cuda().free_host(&not_page_locked);
+  cuda().free(&not_page_locked);  // the emulator looks at the end of the process
+}
+
 TEST("a forked child is told, and does not hang") {
   if (absent()) return;
   cuda().synchronize();

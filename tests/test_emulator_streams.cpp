@@ -81,6 +81,14 @@ TEST("graphs run what was captured") {
   cudaStreamDestroy(side);
 }
 
+TEST("a launch does not answer for errors before it") {
+  Remote<float> x(ramp(4));
+  CHECK(cudaFreeHost(&x) == cudaErrorInvalidValue);
+  launch(context(), &add_kernel, 1, 4, 0, x.data(), 1.0f);
+  CHECK(x.get()[0] == 2);
+  CHECK(cudaGetLastError() == cudaErrorInvalidValue);
+}
+
 TEST("loops go on as long as the device wants") {
   cudaStream_t stream;
   cudaGraph_t graph;

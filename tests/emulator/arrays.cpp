@@ -7,7 +7,9 @@
 
 HC_EXPORT void* hesscore_emulator_allocate(std::size_t bytes, cudaStream_t stream) {
   void* p = nullptr;
-  return cudaMallocAsync(&p, bytes, stream) == cudaSuccess ? p : nullptr;
+  if (cudaMallocAsync(&p, bytes, stream) == cudaSuccess) return p;
+  cudaGetLastError();
+  return nullptr;
 }
 
 HC_EXPORT int hesscore_emulator_free(void* p, cudaStream_t stream) {

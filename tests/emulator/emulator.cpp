@@ -83,15 +83,12 @@ void check_argument(const void* kernel, const void* argument, std::size_t bytes)
   }
 }
 
-void launch(cudaStream_t stream, const void* address, dim3 grid, dim3 block,
-            std::size_t shared_bytes, std::function<void()> thread) {
+cudaError_t launch(cudaStream_t stream, const void* address, dim3 grid, dim3 block,
+                   std::size_t shared_bytes, std::function<void()> thread) {
   const Lock lock(mutex());
-  if (!possible(grid, block, shared_bytes)) {
-    noted(cudaErrorInvalidConfiguration);
-    return;
-  }
+  if (!possible(grid, block, shared_bytes)) return noted(cudaErrorInvalidConfiguration);
   Kernel kernel{address, grid, block, shared_bytes, std::move(thread)};
-  noted(issue(stream, [kernel = std::move(kernel)] {
+  return noted(issue(stream, [kernel = std::move(kernel)] {
     Module& module = Module::of(kernel.address);
     const std::string& name = module.name(kernel.address);
     record_launch(name, kernel.grid, kernel.block, kernel.shared_bytes);

@@ -9,10 +9,10 @@
 
 namespace emulator {
 
-// Puts kernel(args...) on the stream, or into the graph that is being captured from it. A
-// configuration that no device takes becomes the last error.
-void launch(cudaStream_t stream, const void* kernel, dim3 grid, dim3 block,
-            std::size_t shared_bytes, std::function<void()> thread);
+// Puts kernel(args...) on the stream, or into the graph that is being captured from it. An error if
+// no device takes the configuration.
+cudaError_t launch(cudaStream_t stream, const void* kernel, dim3 grid, dim3 block,
+                   std::size_t shared_bytes, std::function<void()> thread);
 
 // Aborts if the bytes of an argument hold an address of memory that a GPU does not reach.
 void check_argument(const void* kernel, const void* argument, std::size_t bytes);
@@ -29,12 +29,12 @@ void check_argument(const void* kernel, P argument) {
 }
 
 template <class... P>
-void launch(cudaStream_t stream, void (*kernel)(P...), dim3 grid, dim3 block,
-            std::size_t shared_bytes, std::type_identity_t<P>... args) {
+cudaError_t launch(cudaStream_t stream, void (*kernel)(P...), dim3 grid, dim3 block,
+                   std::size_t shared_bytes, std::type_identity_t<P>... args) {
   const void* const address = reinterpret_cast<const void*>(kernel);
   (check_argument(address, args), ...);
-  launch(stream, address, grid, block, shared_bytes,
-         std::function<void()>([=] { kernel(args...); }));
+  return launch(stream, address, grid, block, shared_bytes,
+                std::function<void()>([=] { kernel(args...); }));
 }
 
 struct Fragments {

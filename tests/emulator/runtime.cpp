@@ -3,6 +3,7 @@
 
 #include "block.hpp"
 #include "memory.hpp"
+#include "report.hpp"
 #include "stream.hpp"
 
 namespace {
@@ -12,7 +13,14 @@ using emulator::Lock;
 using emulator::noted;
 using emulator::pinned_memory;
 
-thread_local cudaError_t last_error = cudaSuccess;
+// Another library of the process would take it for its own.
+struct LastError {
+  cudaError_t code = cudaSuccess;
+  ~LastError() {
+    if (code != cudaSuccess) emulator::die("%s was left behind", cudaGetErrorName(code));
+  }
+};
+thread_local LastError last_error;
 
 struct Named {
   cudaError_t error;
@@ -70,14 +78,14 @@ bool fits(const void* to, const void* from, std::size_t bytes, cudaMemcpyKind ki
 }  // namespace
 
 cudaError_t emulator::noted(cudaError_t error) {
-  if (error != cudaSuccess) last_error = error;
+  if (error != cudaSuccess) last_error.code = error;
   return error;
 }
 
 // ---- devices and errors -------------------------------------------------------------------------
 
-cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
-cudaError_t cudaPeekAtLastError() { return last_error; }
+cudaError_t cudaGetLastError() { return std::exchange(last_error.code, cudaSuccess); }
+cudaError_t cudaPeekAtLastError() { return last_error.code; }
 const char* cudaGetErrorName(cudaError_t error) { return describe(error).name; }
 const char* cudaGetErrorString(cudaError_t error) { return describe(error).text; }
 
