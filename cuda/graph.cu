@@ -54,12 +54,22 @@ Graph make_graph() {
   return Graph(graph);
 }
 
-GraphExec instantiate(const Context& ctx, const Graph& graph) {
+// What can be launched, and the graph it was made from, to which the conditions of loops belong.
+struct Executable {
+  Graph graph;
+  GraphExec exec;
+
+  void launch(cudaStream_t stream) const {
+    check(cudaGraphLaunch(exec.get(), stream), "launching a graph");
+  }
+};
+
+Executable instantiate(const Context& ctx, Graph graph) {
   cudaGraphExec_t exec;
   check(cudaGraphInstantiate(&exec, graph.get(), 0), "instantiating a graph");
-  GraphExec owner(exec);
+  Executable made{std::move(graph), GraphExec(exec)};
   check(cudaGraphUpload(exec, ctx.stream), "uploading a graph");
-  return owner;
+  return made;
 }
 
 // The context of a launch.
@@ -71,24 +81,24 @@ const Context& context_to_launch(Device& device) {
 
 class Recorded final : public Recording {
  public:
-  Recorded(Device& device, GraphExec exec, Buffer scratch = {})
-      : device_(device), scratch_(std::move(scratch)), exec_(std::move(exec)) {}
+  Recorded(Device& device, Executable work, Buffer scratch = {})
+      : device_(device), scratch_(std::move(scratch)), work_(std::move(work)) {}
 
   void launch() override {
     const std::lock_guard lock(device_);
-    check(cudaGraphLaunch(exec_.get(), context_to_launch(device_).stream), "launching a graph");
+    work_.launch(context_to_launch(device_).stream);
   }
 
  private:
   Device& device_;
   Buffer scratch_;
-  GraphExec exec_;
+  Executable work_;
 };
 
 // A loop by the host, which looks at go_on so rarely that it stays ahead of the device.
 class Unrolled final : public Recording {
  public:
-  Unrolled(Device& device, GraphExec body, const int* go_on, std::int64_t limit)
+  Unrolled(Device& device, Executable body, const int* go_on, std::int64_t limit)
       : device_(device), body_(std::move(body)), go_on_(go_on), limit_(limit) {
     for (Event& event : looked_) event = make_event();
     seen_ = static_cast<int*>(device_.allocate_host(2 * sizeof(int)));
@@ -107,7 +117,7 @@ class Unrolled final : public Recording {
         look(now, stream);
         if (i > 0 && !went_on(1 - now)) return;
       }
-      check(cudaGraphLaunch(body_.get(), stream), "launching a graph");
+      body_.launch(stream);
     }
   }
 
@@ -125,7 +135,7 @@ class Unrolled final : public Recording {
   }
 
   Device& device_;
-  GraphExec body_;
+  Executable body_;
   const int* go_on_;
   std::int64_t limit_;
   Event looked_[2];
@@ -169,7 +179,7 @@ std::unique_ptr<Recording> record_while(Device& device, Context& ctx, cudaStream
   check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, &test_loop_kernel, 1, 0),
         "loading a kernel");
   Buffer count(device, sizeof(long long));
-  const Graph graph = make_graph();
+  Graph graph = make_graph();
   cudaGraphConditionalHandle loop;
   check(cudaGraphConditionalHandleCreate(&loop, graph.get(), 1, cudaGraphCondAssignDefault),
         "creating a loop");
@@ -183,15 +193,15 @@ std::unique_ptr<Recording> record_while(Device& device, Context& ctx, cudaStream
   work();
   test(ctx, false);
   capture.finish();
-  return std::make_unique<Recorded>(device, instantiate(ctx, graph), std::move(count));
+  return std::make_unique<Recorded>(device, instantiate(ctx, std::move(graph)), std::move(count));
 }
 
-GraphExec capture_work(Context& ctx, cudaStream_t recorder, const std::function<void()>& work) {
-  const Graph graph = make_graph();
+Executable capture_work(Context& ctx, cudaStream_t recorder, const std::function<void()>& work) {
+  Graph graph = make_graph();
   Capture capture(ctx, recorder, graph);
   work();
   capture.finish();
-  return instantiate(ctx, graph);
+  return instantiate(ctx, std::move(graph));
 }
 
 bool unroll() {

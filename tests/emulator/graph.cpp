@@ -16,7 +16,8 @@ constexpr long kMostRounds = 1000000;
 
 struct Loop {
   unsigned value, initial;
-  bool assigned;  // initial at every launch
+  bool assigned;      // initial at every launch
+  bool alive = true;  // has its graph not been destroyed?
 };
 
 std::map<cudaGraphConditionalHandle, Loop>& loops() {
@@ -191,6 +192,7 @@ cudaError_t cudaGraphCreate(cudaGraph_t* graph, unsigned) {
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
   const Lock lock(emulator::mutex());
+  for (const cudaGraphConditionalHandle each : graph->loops) loops().at(each).alive = false;
   delete graph;
   return cudaSuccess;
 }
@@ -258,6 +260,9 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t handle) {
   const auto stream = emulator::find_stream(handle);
   if (!stream) return noted(cudaErrorInvalidResourceHandle);
   if (stream->capture && loops_inside(exec->nodes)) return noted(cudaErrorNotSupported);
+  for (const cudaGraphConditionalHandle each : exec->loops) {
+    if (!loops().at(each).alive) emulator::die("launches a loop whose graph was destroyed");
+  }
   return noted(emulator::issue(handle, [nodes = exec->nodes, reset = exec->loops] {
     for (const cudaGraphConditionalHandle each : reset) {
       Loop& loop = loops().at(each);
