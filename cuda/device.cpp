@@ -46,6 +46,7 @@ CudaDevice::CudaDevice(int index)
     : memory_((check_process(), index)),
       fp32_(make_table(Precision::fp32)),
       tf32_(make_table(Precision::tf32)) {
+  const KeepDevice keep;
   context_.device = index;
   enter();
   own_ = make_stream(cudaStreamDefault);
@@ -91,6 +92,7 @@ const KernelTable& CudaDevice::kernels(Precision precision) const {
 }
 
 void* CudaDevice::allocate(std::size_t bytes) {
+  const KeepDevice keep;
   enter_outside_recordings("allocating memory");
   void* const p = memory_.allocate(bytes, current_);
   order(current_, uploads_.get());
@@ -99,6 +101,7 @@ void* CudaDevice::allocate(std::size_t bytes) {
 
 void CudaDevice::free(void* p) noexcept {
   if (is_child()) return;
+  const KeepDevice keep;
   ignore(cudaSetDevice(context_.device));
   memory_.free(p, current_);
 }
@@ -168,6 +171,12 @@ void* CudaDevice::use_stream(void* stream) {
 void CudaDevice::lock() {
   check_process();  // another thread of the parent may have held it
   mutex_.lock();
+  if (locked_++ == 0) owners_.emplace();
+}
+
+void CudaDevice::unlock() {
+  if (--locked_ == 0) owners_.reset();
+  mutex_.unlock();
 }
 
 std::unique_ptr<Recording> CudaDevice::record(const std::function<void()>& work) {
@@ -201,6 +210,7 @@ bool CudaDevice::alarm() {
 // ---- uploads ------------------------------------------------------------------------------------
 
 void* CudaDevice::allocate_host(std::size_t bytes) {
+  const KeepDevice keep;
   enter();
   void* p = nullptr;
   const cudaError_t error =

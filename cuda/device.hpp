@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <optional>
 
 #include "backend/kernel_table.hpp"
 #include "context.hpp"
@@ -37,7 +38,7 @@ class CudaDevice final : public Device {
   void synchronize() override;
   void* use_stream(void* stream) override;
   void lock() override;
-  void unlock() override { mutex_.unlock(); }
+  void unlock() override;
 
   std::unique_ptr<Recording> record(const std::function<void()>& work) override;
   std::unique_ptr<Recording> record_loop(const std::function<void()>& work, const void* go_on,
@@ -68,6 +69,8 @@ class CudaDevice final : public Device {
   Event order_, used_, arrived_[2];
   int* alarm_seen_ = nullptr;  // on the host
   std::recursive_mutex mutex_;
+  int locked_ = 0;                    // so often by its owner,
+  std::optional<KeepDevice> owners_;  // whose current device this keeps
   std::mutex order_mutex_;
   KernelTable fp32_, tf32_;
 };

@@ -1,4 +1,4 @@
-// Owners of CUDA's streams, events and graphs.
+// Owners of CUDA's streams, events and graphs, and a guard of the current device.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -21,6 +21,21 @@ using Stream = Owner<cudaStream_t, &cudaStreamDestroy>;
 using Event = Owner<cudaEvent_t, &cudaEventDestroy>;
 using Graph = Owner<cudaGraph_t, &cudaGraphDestroy>;
 using GraphExec = Owner<cudaGraphExec_t, &cudaGraphExecDestroy>;
+
+// Gives this thread its current device back.
+class KeepDevice {
+ public:
+  KeepDevice() noexcept { ignore(cudaGetDevice(&device_)); }
+  ~KeepDevice() {
+    int now = device_;
+    ignore(cudaGetDevice(&now));
+    if (now != device_) ignore(cudaSetDevice(device_));
+  }
+  KeepDevice(const KeepDevice&) = delete;
+
+ private:
+  int device_ = 0;
+};
 
 inline Stream make_stream(unsigned flags) {
   cudaStream_t stream;

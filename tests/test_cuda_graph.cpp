@@ -1,5 +1,6 @@
 // The CUDA device, real or emulated: recordings and loops, streams, uploads, the alarm, memory.
 // Does nothing where there is none.
+#include <dlfcn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +27,8 @@ bool absent() {
   static_cast<void>(told);
   return none;
 }
+
+[[maybe_unused]] const int two_devices = setenv("HESSCORE_EMULATOR_DEVICES", "2", 1);
 
 hc::Device& cuda() { return hc::device("cuda"); }
 
@@ -330,6 +333,32 @@ TEST("an error that nobody is told of is forgotten") {
   int not_page_locked = 0;
   cuda().free_host(&not_page_locked);
   cuda().free(&not_page_locked);  // the emulator looks at the end of the process
+}
+
+TEST("callers keep their current device") {
+  if (absent()) return;
+  const char* const plugin = std::getenv("HESSCORE_CUDA_PLUGIN");
+  void* const library = plugin ? dlopen(plugin, RTLD_NOW | RTLD_NOLOAD) : nullptr;
+  void* const symbol = library ? dlsym(library, "hesscore_emulator_device") : nullptr;
+  if (symbol == nullptr) return;
+  const auto current = reinterpret_cast<int (*)()>(symbol);
+  hc::Device& second = hc::device("cuda:1");
+  CHECK(current() == 0);
+  {
+    const hc::StreamScope scope(second, nullptr);
+    const hc::Buffer inside(second, 100);
+    CHECK(current() == 1);
+  }
+  CHECK(current() == 0);
+  {
+    const hc::Buffer buffer(second, 100);
+    CHECK(current() == 0);
+    second.from_host(buffer.data(), &second, 4);
+    CHECK(current() == 0);
+    second.free_host(second.allocate_host(100));
+    CHECK(current() == 0);
+  }
+  CHECK(current() == 0);
 }
 
 TEST("a forked child is told, and does not hang") {

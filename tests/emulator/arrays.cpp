@@ -42,3 +42,10 @@ HC_EXPORT int hesscore_emulator_order(cudaStream_t first, cudaStream_t then) {
 }
 
 HC_EXPORT int hesscore_emulator_wait() { return cudaDeviceSynchronize(); }
+
+// The current device of this thread.
+HC_EXPORT int hesscore_emulator_device() {
+  int device = -1;
+  cudaGetDevice(&device);
+  return device;
+}

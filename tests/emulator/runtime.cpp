@@ -1,4 +1,5 @@
 // Devices, errors, memory and copies of the run-time interface.
+#include <cstdlib>
 #include <cstring>
 
 #include "block.hpp"
@@ -21,6 +22,13 @@ struct LastError {
   }
 };
 thread_local LastError last_error;
+
+// HESSCORE_EMULATOR_DEVICES, or one. They share memory and streams.
+int devices() {
+  const char* const set = std::getenv("HESSCORE_EMULATOR_DEVICES");
+  return set == nullptr ? 1 : std::atoi(set);
+}
+thread_local int current_device = 0;
 
 struct Named {
   cudaError_t error;
@@ -96,15 +104,17 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 cudaError_t cudaDriverGetVersion(int* version) { return cudaRuntimeGetVersion(version); }
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  *count = devices();
   return cudaSuccess;
 }
 cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
+  *device = current_device;
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {
-  return noted(device == 0 ? cudaSuccess : cudaErrorInvalidDevice);
+  if (device < 0 || device >= devices()) return noted(cudaErrorInvalidDevice);
+  current_device = device;
+  return cudaSuccess;
 }
 cudaError_t cudaInitDevice(int device, unsigned, unsigned) { return cudaSetDevice(device); }
 
@@ -154,7 +164,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  if (device != 0) return noted(cudaErrorInvalidDevice);
+  if (device < 0 || device >= devices()) return noted(cudaErrorInvalidDevice);
   *properties = {};
   std::strcpy(properties->name, "Emulated GPU");
   properties->totalGlobalMem = device_memory().capacity();
