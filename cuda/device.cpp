@@ -95,7 +95,7 @@ void* CudaDevice::allocate(std::size_t bytes) {
   const KeepDevice keep;
   enter_outside_recordings("allocating memory");
   void* const p = memory_.allocate(bytes, current_);
-  order(current_, uploads_.get());
+  check(order(current_, uploads_.get()), "ordering streams");
   return p;
 }
 
@@ -103,6 +103,7 @@ void CudaDevice::free(void* p) noexcept {
   if (is_child()) return;
   const KeepDevice keep;
   ignore(cudaSetDevice(context_.device));
+  if (uploading_) ignore(order(uploads_.get(), current_));
   memory_.free(p, current_);
 }
 
@@ -150,10 +151,10 @@ void CudaDevice::synchronize() {
   check(cudaStreamSynchronize(current_), "waiting for the device");
 }
 
-void CudaDevice::order(cudaStream_t first, cudaStream_t then) {
+cudaError_t CudaDevice::order(cudaStream_t first, cudaStream_t then) noexcept {
   const std::lock_guard lock(order_mutex_);
-  check(cudaEventRecord(order_.get(), first), "recording an event");
-  check(cudaStreamWaitEvent(then, order_.get(), 0), "waiting for an event");
+  const cudaError_t error = cudaEventRecord(order_.get(), first);
+  return error != cudaSuccess ? error : cudaStreamWaitEvent(then, order_.get(), 0);
 }
 
 void* CudaDevice::use_stream(void* stream) {
@@ -163,7 +164,8 @@ void* CudaDevice::use_stream(void* stream) {
   const auto asked = static_cast<cudaStream_t>(stream);
   const bool named = asked != nullptr && asked != cudaStreamLegacy;
   const cudaStream_t next = named ? asked : own_.get();
-  if (next != current_) order(current_, next);  // before anything changes, as it may fail
+  // before anything changes, as it may fail
+  if (next != current_) check(order(current_, next), "ordering streams");
   context_.stream = current_ = next;
   return std::exchange(given_, named ? stream : nullptr);
 }
@@ -230,6 +232,7 @@ void CudaDevice::upload(void* to, const void* from, std::size_t bytes) {
   const std::lock_guard lock(*this);
   enter_outside_recordings("an upload");
   if (bytes == 0) return;
+  uploading_ = true;
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, uploads_.get()), "an upload");
 }
 
@@ -239,6 +242,7 @@ void CudaDevice::wait_uploads() {
   check(cudaEventRecord(used_.get(), current_), "recording an event");
   check(cudaEventRecord(arrived_[0].get(), uploads_.get()), "recording an event");
   check(cudaStreamWaitEvent(current_, arrived_[0].get(), 0), "waiting for an event");
+  uploading_ = false;
   check(cudaStreamWaitEvent(uploads_.get(), used_.get(), 0), "waiting for an event");
   std::swap(arrived_[0], arrived_[1]);
   check(cudaEventSynchronize(arrived_[0].get()), "waiting for an upload");

@@ -56,7 +56,8 @@ class CudaDevice final : public Device {
  private:
   void enter() const;
   void enter_outside_recordings(const char* operation) const;
-  void order(cudaStream_t first, cudaStream_t then);  // work on `then` waits for that on `first`
+  // Work on `then` waits for that on `first`.
+  cudaError_t order(cudaStream_t first, cudaStream_t then) noexcept;
 
   Context context_;
   Lt lt_;
@@ -66,6 +67,7 @@ class CudaDevice final : public Device {
   void* given_ = nullptr;  // by use_stream
   // Where work goes when none is recorded. Threads that allocate and free read it unlocked.
   std::atomic<cudaStream_t> current_ = nullptr;
+  std::atomic<bool> uploading_ = false;  // is there an upload that no work waits for yet?
   Event order_, used_, arrived_[2];
   int* alarm_seen_ = nullptr;  // on the host
   std::recursive_mutex mutex_;

@@ -219,6 +219,19 @@ TEST("uploads arrive before the work that waits for them, and wait for their tar
   for (float* const p : host) cuda().free_host(p);
 }
 
+TEST("memory that an upload still writes goes to nobody else") {
+  if (absent()) return;
+  constexpr std::size_t kSize = 50000, kBytes = kSize * sizeof(float);
+  auto* const host = static_cast<float*>(cuda().allocate_host(kBytes));
+  std::fill_n(host, kSize, 7.0f);
+  cuda().upload(Array(wave(kSize, 1)).data(), host, kBytes);
+  cuda().synchronize();
+  const Array next(wave(kSize, 2));
+  cuda().wait_uploads();
+  CHECK(same_bits(next.get(), wave(kSize, 2)));
+  cuda().free_host(host);
+}
+
 TEST("work on one stream waits for the work before it on another") {
   if (absent()) return;
   void* const per_thread = reinterpret_cast<void*>(2);  // CUDA's name for the thread's own stream
