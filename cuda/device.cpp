@@ -94,17 +94,36 @@ const KernelTable& CudaDevice::kernels(Precision precision) const {
 void* CudaDevice::allocate(std::size_t bytes) {
   const KeepDevice keep;
   enter_outside_recordings("allocating memory");
-  void* const p = memory_.allocate(bytes, current_);
-  check(order(current_, uploads_.get()), "ordering streams");
+  std::unique_lock lock(order_mutex_);
+  const cudaStream_t stream = elsewhere() ? own_.get() : current_.load();
+  lock.unlock();
+  void* const p = memory_.allocate(bytes, stream);
+  check(order(stream, uploads_.get()), "ordering streams");
   return p;
+}
+
+// Is the current stream another thread's own? Its name would mean ours here.
+bool CudaDevice::elsewhere() const {
+  return current_ == cudaStreamPerThread && user_ != std::this_thread::get_id();
 }
 
 void CudaDevice::free(void* p) noexcept {
   if (is_child()) return;
+  std::unique_lock lock(order_mutex_);
+  if (elsewhere()) return left_.push_back(p);
+  const cudaStream_t stream = current_;
+  lock.unlock();
   const KeepDevice keep;
   ignore(cudaSetDevice(context_.device));
-  if (uploading_) ignore(order(uploads_.get(), current_));
-  memory_.free(p, current_);
+  if (uploading_) ignore(order(uploads_.get(), stream));
+  memory_.free(p, stream);
+}
+
+void CudaDevice::free_left() noexcept {
+  std::unique_lock lock(order_mutex_);
+  const std::vector<void*> left = std::exchange(left_, {});
+  lock.unlock();
+  for (void* const p : left) free(p);
 }
 
 void CudaDevice::set_allocator(Memory::Allocate allocate, Memory::Free free) {
@@ -164,9 +183,12 @@ void* CudaDevice::use_stream(void* stream) {
   const auto asked = static_cast<cudaStream_t>(stream);
   const bool named = asked != nullptr && asked != cudaStreamLegacy;
   const cudaStream_t next = named ? asked : own_.get();
+  free_left();
   // before anything changes, as it may fail
   if (next != current_) check(order(current_, next), "ordering streams");
+  const std::lock_guard order_lock(order_mutex_);
   context_.stream = current_ = next;
+  user_ = std::this_thread::get_id();
   return std::exchange(given_, named ? stream : nullptr);
 }
 

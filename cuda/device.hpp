@@ -4,6 +4,8 @@
 #include <atomic>
 #include <mutex>
 #include <optional>
+#include <thread>
+#include <vector>
 
 #include "backend/kernel_table.hpp"
 #include "context.hpp"
@@ -56,6 +58,8 @@ class CudaDevice final : public Device {
  private:
   void enter() const;
   void enter_outside_recordings(const char* operation) const;
+  bool elsewhere() const;
+  void free_left() noexcept;
   // Work on `then` waits for that on `first`.
   cudaError_t order(cudaStream_t first, cudaStream_t then) noexcept;
 
@@ -65,15 +69,18 @@ class CudaDevice final : public Device {
   // Ours is ordered with the default stream of the process and, unlike that one, has a name.
   Stream own_, recorder_, uploads_;
   void* given_ = nullptr;  // by use_stream
-  // Where work goes when none is recorded. Threads that allocate and free read it unlocked.
+  // Where work goes when none is recorded. Threads that allocate and free read it without the lock
+  // of the device.
   std::atomic<cudaStream_t> current_ = nullptr;
+  std::thread::id user_;     // who chose it
+  std::vector<void*> left_;  // for that thread to free, as nobody else can name its own stream
   std::atomic<bool> uploading_ = false;  // is there an upload that no work waits for yet?
   Event order_, used_, arrived_[2];
   int* alarm_seen_ = nullptr;  // on the host
   std::recursive_mutex mutex_;
   int locked_ = 0;                    // so often by its owner,
   std::optional<KeepDevice> owners_;  // whose current device this keeps
-  std::mutex order_mutex_;
+  std::mutex order_mutex_;            // of order_, user_, left_ and changes of current_
   KernelTable fp32_, tf32_;
 };
 

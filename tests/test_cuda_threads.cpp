@@ -120,6 +120,19 @@ TEST("work that is refused is offered again, but not for ever") {
   }
 }
 
+TEST("memory that another thread lets go of outlives the work on this thread's own stream") {
+  if (absent()) return;
+  void* const per_thread = reinterpret_cast<void*>(2);  // CUDA's name for the thread's own stream
+  hc::Vector sum = on_device({0, 0});
+  {
+    const hc::StreamScope scope(cuda(), per_thread);
+    hc::Vector x = on_device({3, 4});
+    copy(x, sum);
+    std::thread([gone = std::move(x)] {}).join();
+  }
+  CHECK(sum.to_host() == Numbers({3, 4}));
+}
+
 TEST("threads get what each would get alone") {
   if (absent()) return;
   constexpr int kThreads = 3;

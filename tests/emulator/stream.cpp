@@ -17,14 +17,25 @@ constexpr std::size_t kMostSteps = 4096;
 struct Streams {
   std::map<cudaStream_t, std::shared_ptr<CUstream_st>> by_handle;
   std::shared_ptr<CUstream_st> legacy = std::make_shared<CUstream_st>();
-  std::shared_ptr<CUstream_st> per_thread = std::make_shared<CUstream_st>();
-  Streams() { by_handle = {{cudaStreamLegacy, legacy}, {cudaStreamPerThread, per_thread}}; }
+  Streams() { by_handle = {{cudaStreamLegacy, legacy}}; }
 };
 
 Streams& streams() {
   static Streams* const all = new Streams;
   return *all;
 }
+
+// The stream that a thread has for itself; its work is done when the thread ends, at the latest.
+struct OwnStream {
+  std::shared_ptr<CUstream_st> stream = std::make_shared<CUstream_st>();
+  OwnStream() { streams().by_handle.emplace(stream.get(), stream); }
+  ~OwnStream() {
+    const Lock lock(mutex());
+    run_until({stream, stream->issued});
+    streams().by_handle.erase(stream.get());
+  }
+};
+thread_local const OwnStream own_stream;
 
 bool eager() {
   static const bool set = std::getenv("HESSCORE_EMULATOR_EAGER") != nullptr;
@@ -87,6 +98,7 @@ std::recursive_mutex& mutex() {
 }
 
 std::shared_ptr<CUstream_st> find_stream(cudaStream_t stream) {
+  if (stream == cudaStreamPerThread) return own_stream.stream;
   const auto found = streams().by_handle.find(stream ? stream : cudaStreamLegacy);
   return found == streams().by_handle.end() ? nullptr : found->second;
 }
