@@ -1,4 +1,4 @@
-// Owners of CUDA's streams, events and graphs, and a guard of the current device.
+// Owners of CUDA's streams, events, graphs and pools, and a guard of the current device.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -21,6 +21,7 @@ using Stream = Owner<cudaStream_t, &cudaStreamDestroy>;
 using Event = Owner<cudaEvent_t, &cudaEventDestroy>;
 using Graph = Owner<cudaGraph_t, &cudaGraphDestroy>;
 using GraphExec = Owner<cudaGraphExec_t, &cudaGraphExecDestroy>;
+using MemPool = Owner<cudaMemPool_t, &cudaMemPoolDestroy>;
 
 // Gives this thread its current device back.
 class KeepDevice {

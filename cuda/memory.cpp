@@ -10,26 +10,32 @@ namespace {
 // What the pool keeps for later when it is not in use; the rest goes back to the driver.
 constexpr std::uint64_t kKeptBytes = std::uint64_t{1} << 30;
 
-bool has_pool(int device) {
+// The default pool of the device is for the process to set up.
+MemPool make_pool(int device) {
   int supported = 0;
   check(cudaDeviceGetAttribute(&supported, cudaDevAttrMemoryPoolsSupported, device),
         "asking for memory pools");
-  if (!supported) return false;
+  if (!supported) return nullptr;
+  cudaMemPoolProps properties{};
+  properties.allocType = cudaMemAllocationTypePinned;
+  properties.location = {cudaMemLocationTypeDevice, device};
   cudaMemPool_t pool;
-  check(cudaDeviceGetDefaultMemPool(&pool, device), "finding the memory pool");
+  check(cudaMemPoolCreate(&pool, &properties), "making a memory pool");
+  MemPool owner(pool);
   std::uint64_t kept = kKeptBytes;
   check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &kept),
         "setting up the memory pool");
-  return true;
+  return owner;
 }
 
 }  // namespace
 
-Memory::Memory(int device) : device_(device), pool_(has_pool(device)) {}
+Memory::Memory(int device) : device_(device), pool_(make_pool(device)) {}
 
 void* Memory::from_pool(std::size_t bytes, cudaStream_t stream) {
   void* p = nullptr;
-  const cudaError_t error = pool_ ? cudaMallocAsync(&p, bytes, stream) : cudaMalloc(&p, bytes);
+  const cudaError_t error =
+      pool_ ? cudaMallocFromPoolAsync(&p, bytes, pool_.get(), stream) : cudaMalloc(&p, bytes);
   if (error == cudaErrorMemoryAllocation) {
     cudaGetLastError();  // forget it: the next check is about the next call
     return nullptr;

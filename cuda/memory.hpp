@@ -1,4 +1,4 @@
-// Memory of a GPU: from the driver's pool, or from functions that somebody gave.
+// Memory of a GPU: from a pool of our own, or from functions that somebody gave.
 #pragma once
 
 #include <functional>
@@ -27,7 +27,7 @@ class Memory {
   void* from_pool(std::size_t bytes, cudaStream_t stream);
 
   int device_;
-  bool pool_;  // has the driver one?
+  MemPool pool_;  // null: the driver has none
   std::mutex mutex_;
   Allocate allocate_;
   Free free_;

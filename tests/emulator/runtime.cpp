@@ -7,6 +7,10 @@
 #include "report.hpp"
 #include "stream.hpp"
 
+struct CUmemPoolHandle_st {
+  int device;
+};
+
 namespace {
 
 using emulator::device_memory;
@@ -269,12 +273,25 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
   return cudaSuccess;
 }
 
-cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) {
-  *pool = nullptr;
+cudaError_t cudaMemPoolCreate(cudaMemPool_t* pool, const cudaMemPoolProps* properties) {
+  const auto [type, device] = properties->location;
+  const bool valid = properties->allocType == cudaMemAllocationTypePinned &&
+                     type == cudaMemLocationTypeDevice && device >= 0 && device < devices();
+  if (!valid) return noted(cudaErrorInvalidValue);
+  *pool = new CUmemPoolHandle_st{device};
   return cudaSuccess;
 }
-cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
-cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, std::size_t) { return cudaSuccess; }
+cudaError_t cudaMemPoolDestroy(cudaMemPool_t pool) {
+  delete pool;
+  return cudaSuccess;
+}
+cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, cudaMemPoolAttr, void*) {
+  return noted(pool ? cudaSuccess : cudaErrorInvalidValue);
+}
+cudaError_t cudaMallocFromPoolAsync(void** p, std::size_t bytes, cudaMemPool_t pool,
+                                    cudaStream_t stream) {
+  return pool ? cudaMallocAsync(p, bytes, stream) : noted(cudaErrorInvalidValue);
+}
 
 // ---- copies -------------------------------------------------------------------------------------
 
