@@ -20,6 +20,110 @@ def test_activation_under_the_loss_keeps_its_second_derivative():
     assert not np.allclose(f.diag(w, x, y, kind="hesscale_gn"), exact, rtol=1e-2)
 
 
+# Layers over a table that is read once as an image (4, 4, 6). Under a loss of single elements and
+# above nothing else, HesScale drops nothing: it has to be the diagonal of the Hessian.
+OVER_A_TABLE = {
+    "average pool": lambda: [hc.AvgPool2d(2)],
+    "overlapping average pool": lambda: [hc.AvgPool2d(3, stride=2, padding=1)],
+    "average without the padding": lambda: [
+        hc.AvgPool2d((3, 2), stride=1, padding=1, count_include_pad=False)
+    ],
+    "average pool that goes over the edge": lambda: [hc.AvgPool2d(3, ceil_mode=True)],
+    "average with a divisor": lambda: [hc.AvgPool2d(2, divisor_override=3)],
+    "adaptive average": lambda: [hc.AdaptiveAvgPool2d((3, 4))],
+    "global average": lambda: [hc.GlobalAvgPool2d()],
+    "overlapping maximum": lambda: [hc.MaxPool2d(3, stride=1, padding=1)],
+    "convolution": lambda: [hc.Conv2d(4, 3, 3, stride=2, padding=1)],
+    "convolution in groups": lambda: [hc.Conv2d(4, 6, 3, groups=2)],
+    "depthwise convolution": lambda: [hc.Conv2d(4, 4, 2, groups=4, padding="same")],
+    "transposed convolution": lambda: [hc.ConvTranspose2d(4, 3, 3, stride=2, output_padding=1)],
+    "transposed in groups": lambda: [hc.ConvTranspose2d(4, 6, 2, groups=2, dilation=2)],
+    "activation": lambda: [hc.Sigmoid()],
+    "layer norm": lambda: [hc.LayerNorm(6)],
+    "group norm": lambda: [hc.GroupNorm(2, 4)],
+    "root mean square norm": lambda: [hc.RMSNorm((4, 6), eps=1e-3)],
+}
+
+
+def over_a_table(layers, loss=None):
+    """The objective and its arguments; the 96 elements of the table come first."""
+    table = [hc.Embedding(1, 96), hc.Flatten(), hc.Unflatten(1, (4, 24)), hc.Unflatten(2, (4, 6))]
+    f = hc.Objective(hc.Sequential(*table, *layers), loss or hc.MSELoss(), input_shape=(1,))
+    rng = np.random.default_rng(0)
+    w, x = rng.normal(size=f.num_params), np.zeros((1, 1), dtype=np.int64)
+    return f, (w, x, rng.poisson(2.0, size=f.predict(w, x).shape).astype(float))
+
+
+@pytest.mark.parametrize("layers", OVER_A_TABLE.values(), ids=OVER_A_TABLE)
+@pytest.mark.parametrize("loss", [hc.MSELoss(), hc.PoissonNLLLoss()], ids=["mse", "poisson"])
+def test_diagonals_are_exact_through_one_layer(layers, loss):
+    """Pooling with unsquared windows, transposed or grouped weights unsquared: none would be."""
+    f, point = over_a_table(layers(), loss)
+    products = {
+        ("hesscale", "bl89"): f.hvp(*point, np.eye(96, f.num_params)),
+        ("hesscale_gn", "ggn"): f.ggnvp(*point, np.eye(96, f.num_params)),
+    }
+    for kinds, rows in products.items():
+        exact = rows[np.arange(96), np.arange(96)]
+        for kind in kinds:
+            got = f.diag(*point, kind=kind)[:96]
+            np.testing.assert_allclose(got, exact, rtol=1e-10, atol=1e-14, err_msg=kind)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_average_pooling_divides_curvature_by_the_squared_window(k):
+    f, point = over_a_table([hc.AvgPool2d(k, stride=k)], hc.MSELoss(reduction="sum"))
+    d = f.diag(*point, kind="hesscale").reshape(4, 4, 6)
+    np.testing.assert_allclose(d[:, : 4 // k * k, : 6 // k * k], 2 / k**4, rtol=1e-14)
+
+
+def test_activation_under_the_loss_of_a_convolution_keeps_its_second_derivative():
+    """One position: a linear layer that is written as a convolution."""
+    layers = hc.Conv2d(2, 3, (4, 5)), hc.Sigmoid(), hc.Flatten()
+    f = hc.Objective(hc.Sequential(*layers), hc.MSELoss(), input_shape=(2, 4, 5))
+    rng = np.random.default_rng(0)
+    w, x = 0.2 * rng.normal(size=f.num_params), rng.normal(size=(6, 2, 4, 5))
+    y = rng.normal(size=(6, 3))
+    exact = np.diag(f.hessian(w, x, y).dense())
+    np.testing.assert_allclose(f.diag(w, x, y, kind="hesscale"), exact, rtol=1e-10)
+    assert not np.allclose(f.diag(w, x, y, kind="hesscale_gn"), exact, rtol=1e-2)
+
+
+@pytest.mark.parametrize("kind", ["hesscale", "hesscale_gn", "bl89", "ggn", "empirical_fisher"])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_groups_are_convolutions_side_by_side(kind, transposed):
+    """Of every group its own curvature, not their average."""
+    make = hc.ConvTranspose2d if transposed else hc.Conv2d
+    halves = [hc.Sequential(hc.Slice(1, 2 * i, 2 * i + 2), make(2, 3, 2)) for i in range(2)]
+    nets = [make(4, 6, 2, groups=2), hc.Concat(*halves)]
+    rng = np.random.default_rng(1)
+    x, weight, bias = rng.normal(size=(5, 4, 3, 4)), rng.normal(size=(2, 24)), np.ones((2, 3))
+    got = []
+    for net in nets:
+        layers = net, hc.Tanh(), hc.AdaptiveAvgPool2d(1), hc.Flatten()
+        f = hc.Objective(hc.Sequential(*layers), hc.CrossEntropyLoss(), input_shape=(4, 3, 4))
+        if net is nets[0]:
+            w = np.concatenate([weight.ravel(), bias.ravel()])
+            order = np.r_[0:24, 48:51, 24:48, 51:54]
+            got.append(f.diag(w, x, np.arange(5), kind=kind)[order])
+        else:
+            got.append(f.diag(w[order], x, np.arange(5), kind=kind))
+    np.testing.assert_allclose(got[0], got[1], rtol=1e-10, atol=1e-15)
+
+
+def test_gaussian_curvatures_of_convolutional_heads_have_the_right_sign():
+    """Mean and log-variance from a convolution over the whole image."""
+    layers = hc.Conv2d(3, 2, (2, 3)), hc.MaxPool2d(1)
+    f = hc.Objective(hc.Sequential(*layers), hc.GaussianNLLLoss(), input_shape=(3, 2, 3))
+    rng = np.random.default_rng(2)
+    w, x, y = rng.normal(size=f.num_params), rng.normal(size=(8, 3, 2, 3)), np.full((8, 1, 1, 1), 3)
+    exact = np.diag(f.hessian(w, x, y.astype(float)).dense())
+    for kind in ("hesscale", "bl89"):
+        d = f.diag(w, x, y.astype(float), kind=kind)
+        assert (d > 0).all()
+        np.testing.assert_allclose(d, exact, rtol=1e-10)
+
+
 def test_bl89_is_not_zero_for_relu_networks():
     f = problems.mlp(6, 12, 12, 4, activation=hc.ReLU)
     w, x, y = problems.batch(f, 20, 6, classes=4)

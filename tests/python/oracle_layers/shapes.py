@@ -134,6 +134,8 @@ def _zero_pad(args, shapes):
     x, (left, right, top, bottom) = shapes[0], args["padding"]
     if len(x) != 3:
         raise ValueError("not an image")
+    if min(x[1] + min(top, 0) + min(bottom, 0), x[2] + min(left, 0) + min(right, 0)) < 1:
+        raise ValueError("cropped to nothing")
     return [x[0], x[1] + top + bottom, x[2] + left + right]
 
 

@@ -1,0 +1,102 @@
+"""Every quantity of the engine on random networks of all layers, against JAX in float64.
+
+HESSCORE_TEST_NETWORKS sets the number of fixed seeds (700); a fifth as many fresh ones are added. A
+failure prints its seed and the smallest problem found that still fails, ready to paste.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+import pytest
+
+pytest.importorskip("jax")
+
+from oracle.compare import Mismatch
+from oracle_layers import build, random_network
+from oracle_layers.compare import check
+from oracle_layers.jax_net import JaxReference
+from oracle_layers.shrink import shrink
+
+NETWORKS = int(os.environ.get("HESSCORE_TEST_NETWORKS", "700"))
+
+
+def run(seed: int, dtype: str = "float64") -> None:
+    spec = random_network(seed)
+    try:
+        check(spec, dtype)
+    except Exception as error:  # whatever happened, look for the smallest case of it
+        kind = type(error)
+
+        def fails(candidate):
+            try:
+                check(candidate, dtype)
+            except kind:
+                return True
+            except Exception:
+                return False
+            return False
+
+        small = shrink(spec, fails)
+        pytest.fail(
+            f"seed {seed}, {dtype}: {kind.__name__}: {error}\nreproduce with\n"
+            f"from oracle_layers import Spec; from oracle_layers.compare import check\n"
+            f"check({small!r}, {dtype!r})",
+            pytrace=not isinstance(error, Mismatch),
+        )
+
+
+@pytest.mark.parametrize("seed", range(NETWORKS))
+def test_fixed_network(seed):
+    run(seed)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_fresh_networks(part):
+    start = secrets.randbits(48)
+    print("fresh seeds from", start)
+    for seed in range(start, start + -(-NETWORKS // 20)):
+        run(seed)
+
+
+@pytest.mark.parametrize("seed", range(NETWORKS, NETWORKS + NETWORKS // 7))
+def test_float32_network(seed):
+    run(seed, "float32")
+
+
+class Bent:
+    """An objective with one method off by a hundred-millionth."""
+
+    def __init__(self, f, method):
+        self._f, self._method = f, method
+
+    def __getattr__(self, name):
+        call = getattr(self._f, name)
+        if name != self._method:
+            return call
+        off = 1 + 1e-8
+
+        def bent(*args, **kw):
+            result = call(*args, **kw)
+            return (result[0], result[1] * off) if isinstance(result, tuple) else result * off
+
+        return bent
+
+
+METHODS = ["loss", "predict", "value_and_grad", "jvp", "vjp", "hvp", "ggnvp", "fishervp", "diag"]
+
+
+def test_the_comparison_has_teeth(monkeypatch):
+    specs = [s for s in map(random_network, range(8)) if not s.train]
+    references = [JaxReference(s) for s in specs]
+    objective = build.objective
+    for method in METHODS:
+        monkeypatch.setattr(build, "objective", lambda *a, m=method: Bent(objective(*a), m))
+        caught = 0
+        for spec, reference in zip(specs, references, strict=True):
+            try:
+                check(spec, reference=reference)
+            except Mismatch:
+                caught += 1
+        assert caught >= len(specs) - 1, method
