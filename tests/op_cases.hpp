@@ -150,8 +150,7 @@ inline std::vector<OpCase> activation_cases() {
 inline std::vector<OpCase> all() {
   std::vector<OpCase> rows = linear_cases();
   for (auto&& more : {structural_cases(), activation_cases(), convolution_cases(), norm_cases(),
-                      pooling_cases(), structure_cases(),
-                      embedding_cases()}) {
+                      pooling_cases(), structure_cases(), embedding_cases()}) {
     rows.insert(rows.end(), more.begin(), more.end());
   }
   return rows;

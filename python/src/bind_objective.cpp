@@ -202,8 +202,8 @@ void bind_objective(nb::module_& m) {
           "memory",
           [](const PyObjective& f, std::int64_t batch, const std::vector<std::string>& quantities,
              bool float64, bool train, int samples) {
-            return f.engine(host()).memory(batch, quantities, float64 ? DType::f64 : DType::f32, train,
-                                       samples);
+            return f.engine(host()).memory(batch, quantities, float64 ? DType::f64 : DType::f32,
+                                           train, samples);
           },
           "batch"_a, "quantities"_a, "float64"_a, "train"_a, "samples"_a)
       .def("buffers", &buffers)
