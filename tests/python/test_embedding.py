@@ -163,13 +163,17 @@ def test_padding_row_stays_zero_in_training(tokens, method):
     assert not f.hvp(w, x, y, v).any() and not f.jvp(w, x, v).any()
 
 
-def test_skipgram_checks_its_inputs():
+def test_skipgram_learns_and_checks():
     f = hc.Objective(hc.models.skipgram(20, 4, contexts=3), hc.BCEWithLogitsLoss())
     rng = np.random.default_rng(0)
     x = {"word": rng.integers(0, 20, 50), "context": rng.integers(0, 20, (50, 3))}
     y = rng.integers(0, 2, (50, 3)).astype(np.float64)
     w = f.init(dtype="float64")
     assert f.num_params == 2 * 20 * 4
+    assert max(hc.testing.check_derivatives(f, w, x, y).values()) < 1e-6
+    words, contexts = f.views(w).values()
+    logits = (words[x["word"]][:, None] * contexts[x["context"]]).sum(-1)
+    np.testing.assert_allclose(f.predict(w, x), logits, rtol=1e-12)
     with pytest.raises(hc.DTypeError, match=r"x\['context'\]: expected integers"):
         f.loss(w, x | {"context": y}, y)
     with pytest.raises(hc.IndexRangeError, match=r"x\['word'\]"):

@@ -54,6 +54,35 @@ CASES = {
         nn.ConvTranspose1d(4, 2, 3, 3, 0, 2),
         SEQUENCE,
     ),
+    "max_pool2d": (hc.MaxPool2d(3, 2, 1), nn.MaxPool2d(3, 2, 1), IMAGE),
+    "max_pool2d to the end": (
+        hc.MaxPool2d((2, 3), 2, dilation=(2, 1), ceil_mode=True),
+        nn.MaxPool2d((2, 3), 2, dilation=(2, 1), ceil_mode=True),
+        IMAGE,
+    ),
+    "max_pool1d": (hc.MaxPool1d(3), nn.MaxPool1d(3), SEQUENCE),
+    "avg_pool2d": (hc.AvgPool2d(2), nn.AvgPool2d(2), IMAGE),
+    "avg_pool2d padded": (
+        hc.AvgPool2d(3, 2, 1, True, False),
+        nn.AvgPool2d(3, 2, 1, True, False),
+        IMAGE,
+    ),
+    "avg_pool2d divided": (
+        hc.AvgPool2d((3, 2), divisor_override=5),
+        nn.AvgPool2d((3, 2), divisor_override=5),
+        IMAGE,
+    ),
+    "avg_pool1d": (hc.AvgPool1d(3, 2, 1), nn.AvgPool1d(3, 2, 1), SEQUENCE),
+    "adaptive_avg_pool2d": (
+        hc.AdaptiveAvgPool2d((4, None)),
+        nn.AdaptiveAvgPool2d((4, None)),
+        IMAGE,
+    ),
+    "adaptive_avg_pool1d": (hc.AdaptiveAvgPool1d(4), nn.AdaptiveAvgPool1d(4), SEQUENCE),
+    "adaptive_max_pool2d": (hc.AdaptiveMaxPool2d((4, 3)), nn.AdaptiveMaxPool2d((4, 3)), IMAGE),
+    "adaptive_max_pool1d": (hc.AdaptiveMaxPool1d(4), nn.AdaptiveMaxPool1d(4), SEQUENCE),
+    "global_avg_pool2d": (hc.GlobalAvgPool2d(), nn.AdaptiveAvgPool2d(1), IMAGE),
+    "global_avg_pool1d": (hc.GlobalAvgPool1d(), nn.AdaptiveAvgPool1d(1), SEQUENCE),
     "batch_norm2d": (hc.BatchNorm2d(4), nn.BatchNorm2d(4), IMAGE),
     "batch_norm1d": (hc.BatchNorm1d(4, eps=0.1), nn.BatchNorm1d(4, eps=0.1), SEQUENCE),
     "batch_norm2d of the batch": (
@@ -75,6 +104,10 @@ CASES = {
         IMAGE,
     ),
     "instance_norm1d": (hc.InstanceNorm1d(4), nn.InstanceNorm1d(4), SEQUENCE),
+    "zero_pad2d": (hc.ZeroPad2d((1, 0, 2, -1)), nn.ZeroPad2d((1, 0, 2, -1)), IMAGE),
+    "zero_pad1d": (hc.ZeroPad1d((2, 1)), nn.ZeroPad1d((2, 1)), SEQUENCE),
+    "upsample": (hc.Upsample(scale_factor=2), nn.Upsample(scale_factor=2), IMAGE),
+    "upsample to a size": (hc.Upsample((13, 9)), nn.Upsample((13, 9)), IMAGE),
     "unflatten": (hc.Unflatten(1, (2, -1)), nn.Unflatten(1, (2, -1)), IMAGE),
 }
 
