@@ -103,6 +103,7 @@ TEST("gauss-newton stays where the gradient is zero") {
 }
 
 TEST("the damping stays in its range, and stands still at the minimum") {
+  if (!check::tests_cpu()) return;  // hundreds of steps
   for (const DType dtype : {DType::f32, DType::f64}) {
     const Problem p(dtype, 0, 60);
     Optimizer opt(p.f, GaussNewton{.damping = 1e-2});
