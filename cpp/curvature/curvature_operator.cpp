@@ -96,6 +96,7 @@ Plan& CurvatureOperator::plan(std::int64_t reps) const {
 }
 
 void CurvatureOperator::apply(const void* v, void* out, std::int64_t count) const {
+  const std::lock_guard device_lock(device());  // the first one: callers may have it
   const std::lock_guard lock(mutex_);
   const auto row = size() * static_cast<std::int64_t>(size_of(dtype()));
   for (std::int64_t done = 0; done < count;) {
@@ -114,6 +115,7 @@ std::unique_ptr<KrylovCoordinates> CurvatureOperator::krylov_coordinates(const v
 
 // A solve that its own callback begins finds the first one in possession.
 LinearOperator::Resident CurvatureOperator::resident_cg(bool preconditioned) const {
+  const std::lock_guard device_lock(device());  // the first one: callers may have it
   const std::lock_guard lock(mutex_);
   auto& [work, current] = here_->resident[preconditioned ? 1 : 0];
   if (work.use_count() > 1) return {};
