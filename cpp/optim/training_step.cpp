@@ -20,7 +20,13 @@ Plan make_plan(const Objective::Impl& f, const Request& r, const DeviceUpdate& u
   const Operand record = e.external(kPortClock, sizeof(std::uint64_t));
   compose(r, f.graph(), f.loss(), e);
   const auto given = [&](const Vector* v, int port) { return v ? e.external(port) : Operand{}; };
-  e.call<kernels::Update>({.w = e.external(kPortW),
+  const Operand w = e.external(kPortW);
+  if (u.spec.decay > 0 && !u.spec.decoupled) {  // w joins the gradient: it must be moderate too
+    Out itself = w;
+    itself.watch = r.watched;
+    e.call<kernels::Axpby>({.x = w, .y = itself, .n = f.graph().num_params(), .a = 1, .b = 0});
+  }
+  e.call<kernels::Update>({.w = w,
                            .m = given(u.m, kPortMomentum),
                            .u = given(u.u, kPortSecond),
                            .g = e.external(kPortGrad),
