@@ -1,15 +1,18 @@
-// What one evaluation and one optimizer step of a small network cost, against one gradient and the
+// What one evaluation and one optimizer step of a network cost, against one gradient and the
 // processor's peak:
-//   bench_step [--net big|small] [--activation tanh|relu] [--batch N] [--dtype f32|f64]
-//              [--threads N] [--only ROW] [--seconds S]
-// Without an option all its values are run. One JSON object per line; `over_gradient` divides by a
-// gradient that was timed just before; `gflops` counts the products' multiply-adds as two each, and
-// is left out where the number of products is the solver's choice.
+//   bench_step [--net big|small|lenet5|3c3d|allcnnc|resnet18] [--activation tanh|relu] [--batch N]
+//              [--dtype f32|f64] [--threads N] [--only ROW] [--seconds S]
+// Without an option all its values are run, of --net the first two; activations are those of these
+// two. One JSON object per line; `over_gradient` divides by a gradient that was timed just before;
+// `gflops` counts the products' multiply-adds as two each, and is left out where the number of
+// products is the solver's choice. Batch norm is in training mode, and rows that it has no rule
+// for, or that take many passes over a deep network, are left out.
 #include <random>
 
 #include "bench.hpp"
 #include "cpu/kernels_for.hpp"
 #include "hesscore/hesscore.hpp"
+#include "networks.hpp"
 #include "peak.hpp"
 
 namespace {
@@ -23,37 +26,36 @@ struct Options {
 };
 
 struct Case {
-  std::string net, activation;
-  std::vector<std::int64_t> widths;
+  bench::Network net;
+  std::string activation;
   std::int64_t batch;
   DType dtype;
   int threads;
 };
 
-Graph make_graph(const Case& c) {
-  GraphBuilder b;
-  int x = b.input({c.widths[0]});
-  for (std::size_t l = 1; l < c.widths.size(); ++l) {
-    x = b.linear(x, c.widths[l]);
-    if (l + 1 < c.widths.size()) x = b.activation(x, c.activation);
-  }
-  return b.finish(x, CrossEntropyLoss{});
-}
-
 // Multiply-adds, counted as two, of the layers' products. `all` is one product for each layer,
-// `inner` one for each but the first, whose input needs neither adjoint nor tangent.
+// `inner` one for each but the first, whose input needs neither adjoint nor tangent; `conv` one for
+// each convolution, whose squares take the gradient of a sample at a time.
 struct Flops {
-  double all = 0, inner = 0;
+  double all = 0, inner = 0, conv = 0;
   explicit Flops(const Case& c) {
-    for (std::size_t l = 1; l < c.widths.size(); ++l) {
-      const double one = 2.0 * c.batch * c.widths[l - 1] * c.widths[l];
+    for (const Node& node : c.net.graph.nodes()) {
+      if (node.group < 0) continue;
+      const auto& ids = c.net.graph.groups()[static_cast<std::size_t>(node.group)].ids;
+      const Parameter& w = c.net.graph.parameters()[static_cast<std::size_t>(ids[0])];
+      if (w.shape.size() < 2) continue;
+      const double one = 2.0 * static_cast<double>(c.batch * w.size / w.shape[0]) *
+                         static_cast<double>(element_count(node.shape));
+      if (all > 0) inner += one;
+      if (w.shape.size() > 2) conv += one;
       all += one;
-      if (l > 1) inner += one;
     }
   }
   double gradient() const { return 2 * all + inner; }
   double diagonal() const { return 3 * all + 2 * inner; }
-  double ggn(double columns) const { return 3 * all + (1 + columns) * inner; }
+  double ggn(double columns) const {
+    return 2 * all + inner + columns * (inner + conv) + (all - conv);
+  }
   double ggnvp() const { return 2 * all + 2 * inner; }
   double hvp() const { return 3 * all + 5 * inner; }
 };
@@ -65,13 +67,13 @@ class Bench {
       : case_(c),
         options_(o),
         peak_(peak * c.threads),
-        f_(make_graph(c), device("cpu"), c.dtype),
+        f_(c.net.graph, device("cpu"), c.dtype),
         w_(f_.init()),
         g_(f_.zeros()),
         d_(f_.zeros()),
         v_(f_.zeros()),
         out_(f_.zeros()),
-        x_(device("cpu"), c.dtype, c.batch * c.widths[0]),
+        x_(device("cpu"), c.dtype, c.batch * element_count(c.net.input)),
         y_(static_cast<std::size_t>(c.batch)) {
     std::mt19937 bits(7);
     std::normal_distribution<double> normal;
@@ -81,8 +83,10 @@ class Bench {
     values.resize(static_cast<std::size_t>(v_.size()));
     for (double& value : values) value = normal(bits);
     v_.from_host(values);
-    for (std::int64_t& label : y_) label = static_cast<std::int64_t>(bits() % 10);
-    batch_.x = Inputs(View(x_.data(), c.dtype, {c.batch, c.widths[0]}));
+    for (std::int64_t& label : y_) label = static_cast<std::int64_t>(bits()) % c.net.classes;
+    Shape shape = c.net.input;
+    shape.insert(shape.begin(), c.batch);
+    batch_.x = Inputs(View(x_.data(), c.dtype, shape));
     batch_.y = View(y_.data(), DType::i64, {c.batch});
   }
 
@@ -92,13 +96,16 @@ class Bench {
     diagonal("hesscale", Diag::hesscale, flops.diagonal());
     diagonal("hesscale_gn", Diag::hesscale_gn, flops.diagonal());
     diagonal("bl89", Diag::bl89, flops.diagonal());
-    diagonal("ggn", Diag::ggn, flops.ggn(static_cast<double>(case_.widths.back())));
-    diagonal("ggn_mc", Diag::ggn_mc, flops.ggn(1));
+    const bool squares = case_.net.supports("ggn");
+    const auto columns = static_cast<double>(case_.net.classes);
+    if (squares && !case_.net.deep) diagonal("ggn", Diag::ggn, flops.ggn(columns));
+    if (squares) diagonal("ggn_mc", Diag::ggn_mc, flops.ggn(1));
     products(flops);
+    if (!case_.net.deep) solve();
     step("sgd", Sgd{.lr = 1e-6}, flops.gradient());
     step("adam", Adam{.lr = 1e-6}, flops.gradient());
-    step("adahesscale", AdaHesScale{.lr = 1e-6}, flops.diagonal());
-    step("gauss_newton, 10 CG iterations", gauss_newton(), 0);
+    step("adahesscale", AdaHesScale{.lr = 1e-6, .eps = 1}, flops.diagonal());  // divides by >= 1
+    if (!case_.net.deep) step("gauss_newton, 10 CG iterations", gauss_newton(), 0);
   }
 
  private:
@@ -115,7 +122,7 @@ class Bench {
   void gradient() {
     Outputs out;
     out.grad = &g_;
-    f_.evaluate(w_, batch_, out);
+    f_.evaluate(w_, batch_, out, mode_);
   }
 
   void diagonal(const char* name, Diag kind, double flops) {
@@ -123,17 +130,20 @@ class Bench {
       Outputs out;
       out.grad = &g_;
       out.diag = {kind, &d_};
-      f_.evaluate(w_, batch_, out);
+      f_.evaluate(w_, batch_, out, mode_);
     });
   }
 
   void products(const Flops& flops) {
-    const auto ggn = curvature(f_, Product::ggn, w_, batch_, {}, /*snapshot=*/false);
+    const auto ggn = curvature(f_, Product::ggn, w_, batch_, mode_, /*snapshot=*/false);
     row("ggnvp, linearised once", flops.ggnvp(), [&] { ggn->apply(v_.data(), out_.data()); });
-    row("hvp", flops.hvp(), [&] { f_.product(Product::hessian, w_, batch_, v_, &out_); });
+    row("hvp", flops.hvp(), [&] { f_.product(Product::hessian, w_, batch_, v_, &out_, mode_); });
+  }
+
+  void solve() {
     gradient();
     row("50 CG iterations on the GGN", 0, [&] {
-      const auto fresh = curvature(f_, Product::ggn, w_, batch_, {}, /*snapshot=*/false);
+      const auto fresh = curvature(f_, Product::ggn, w_, batch_, mode_, /*snapshot=*/false);
       const ShiftedOperator damped(*fresh, 0.1);
       out_ = f_.zeros();
       CgOptions options;
@@ -154,7 +164,9 @@ class Bench {
     const double base = bench::measure([&] { gradient(); }, options_.seconds / 2).median;
     const bench::Timing t = bench::measure(body, options_.seconds);
     bench::Line line;
-    line.add("net", case_.net).add("activation", case_.activation).add("batch", case_.batch);
+    line.add("net", case_.net.name);
+    if (!case_.activation.empty()) line.add("activation", case_.activation);
+    line.add("batch", case_.batch);
     line.add("dtype", std::string(name_of(case_.dtype))).add("threads", case_.threads);
     line.add("row", name).add(t).add("over_gradient", t.median / base);
     if (flops > 0) {
@@ -171,24 +183,32 @@ class Bench {
   Vector w_, g_, d_, v_, out_, x_;
   std::vector<std::int64_t> y_;
   Batch batch_;
+  const Mode mode_{.train = case_.net.train};
 };
 
+bench::Network make_net(const std::string& name, const std::string& activation) {
+  if (auto net = bench::convolutional(name)) return *net;
+  if (name == "big") return bench::mlp({784, 512, 256, 10}, activation);
+  if (name == "small") return bench::mlp({784, 128, 10}, activation);
+  throw OptionError("--net: there is no network '" + name + "'");
+}
+
 std::vector<Case> cases(const Options& o) {
+  using Names = std::vector<std::string>;
+  const bool mlp = o.net.empty() || o.net == "big" || o.net == "small";
+  const Names nets = o.net.empty() ? Names{"big", "small"} : Names{o.net};
+  const Names activations = !mlp                   ? Names{""}
+                            : o.activation.empty() ? Names{"tanh", "relu"}
+                                                   : Names{o.activation};
+  const auto batches = o.batch > 0 ? std::vector<int>{o.batch} : std::vector<int>{128, 32, 512};
   std::vector<Case> all;
   for (DType dtype : {DType::f32, DType::f64}) {
-    for (int threads : {2, 1}) {
-      for (const char* net : {"big", "small"}) {
-        for (const char* activation : {"tanh", "relu"}) {
-          for (int batch : {128, 32, 512}) {
-            const bool is_big = std::string(net) == "big";
-            if (!o.net.empty() && o.net != net) continue;
-            if (!o.activation.empty() && o.activation != activation) continue;
-            if (!o.dtype.empty() && (o.dtype == "f32") != (dtype == DType::f32)) continue;
-            if ((o.batch && o.batch != batch) || (o.threads && o.threads != threads)) continue;
-            all.push_back({is_big ? "784-512-256-10" : "784-128-10", activation,
-                           is_big ? std::vector<std::int64_t>{784, 512, 256, 10}
-                                  : std::vector<std::int64_t>{784, 128, 10},
-                           batch, dtype, threads});
+    if (!o.dtype.empty() && (o.dtype == "f32") != (dtype == DType::f32)) continue;
+    for (int threads : o.threads > 0 ? std::vector<int>{o.threads} : std::vector<int>{2, 1}) {
+      for (const std::string& net : nets) {
+        for (const std::string& activation : activations) {
+          for (int batch : batches) {
+            all.push_back({make_net(net, activation), activation, batch, dtype, threads});
           }
         }
       }
@@ -214,8 +234,9 @@ Options parse(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   const Options o = parse(argc, argv);
+  const std::vector<Case> all = cases(o);
   const std::string isa(cpu::supported_isas().front());
   const double f32 = bench::peak_gflops<float>(isa), f64 = bench::peak_gflops<double>(isa);
   bench::Line()
@@ -223,8 +244,11 @@ int main(int argc, char** argv) {
       .add("peak_gflops_per_core_float32", f32, 1)
       .add("peak_gflops_per_core_float64", f64, 1)
       .print();
-  for (const Case& c : cases(o)) {
+  for (const Case& c : all) {
     set_num_threads(c.threads);
     Bench(c, o, c.dtype == DType::f32 ? f32 : f64).run();
   }
+} catch (const Error& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 1;
 }
