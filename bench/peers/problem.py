@@ -6,8 +6,9 @@ All of it is made by NumPy from a fixed seed, so that each process holds the sam
 from __future__ import annotations
 
 import dataclasses
-import itertools
+import math
 
+import nets
 import numpy as np
 
 DAMPING = 0.1  # added to the GGN in the conjugate-gradient rows
@@ -26,49 +27,133 @@ class Case:
     def name(self) -> str:
         return f"{'-'.join(map(str, self.sizes))} {self.activation} N={self.batch}"
 
+    @property
+    def group(self) -> tuple[int, ...]:
+        """What targets are set for."""
+        return self.sizes
+
+    @property
+    def key(self) -> list:
+        """What `case_of` makes the case from again."""
+        return [self.sizes, self.activation, self.batch]
+
+    @property
+    def layers(self) -> nets.Layers:
+        return nets.mlp(self.sizes, self.activation)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self.sizes[:1]
+
+    @property
+    def classes(self) -> int:
+        return self.sizes[-1]
+
+
+@dataclasses.dataclass(frozen=True)
+class NetCase:
+    """A network of nets.py with softmax cross-entropy on one batch."""
+
+    net: str
+    batch: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.net} N={self.batch}"
+
+    @property
+    def group(self) -> str:
+        """What targets are set for."""
+        return self.net
+
+    @property
+    def key(self) -> list:
+        """What `case_of` makes the case from again."""
+        return [self.net, self.batch]
+
+    @property
+    def layers(self) -> nets.Layers:
+        return nets.NETS[self.net][0]()
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return nets.NETS[self.net][1]
+
+    @property
+    def classes(self) -> int:
+        return nets.NETS[self.net][2]
+
+
+def case_of(key: list) -> Case | NetCase:
+    if isinstance(key[0], str):
+        return NetCase(*key)
+    return Case(tuple(key[0]), *key[1:])
+
 
 BIG, SMALL = (784, 512, 256, 10), (784, 128, 10)
 
 
-def cases(activations: tuple[str, ...] = ("tanh", "relu"), batch: int = 128) -> list[Case]:
-    return [Case(s, a, batch) for s in (BIG, SMALL) for a in activations]
+def perceptrons(batch: int = 128) -> list[Case | NetCase]:
+    return [Case(s, a, batch) for s in (BIG, SMALL) for a in ("tanh", "relu")]
+
+
+def convolutional() -> list[Case | NetCase]:
+    sizes = {"lenet5": 128, "3c3d": 128, "resnet18": 32, "allcnnc": 64}
+    return [NetCase(net, batch) for net, batch in sizes.items()]
 
 
 @dataclasses.dataclass
 class Problem:
-    """Arrays of a case: `layers` are views (W (out, in), b (out,)) of the flat float32 `w`."""
+    """Arrays of a case: `parameters` are views of the flat float32 `w`, in the network's order."""
 
-    case: Case
+    case: Case | NetCase
     x: np.ndarray
     y: np.ndarray
     w: np.ndarray
     v: np.ndarray
-    layers: list[tuple[np.ndarray, np.ndarray]]
+
+    @property
+    def parameters(self) -> list[np.ndarray]:
+        return self.views(self.w)
+
+    @property
+    def layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The (W (out, in), b (out,)) of each layer of a perceptron."""
+        return self.split(self.w)
+
+    def views(self, flat: np.ndarray) -> list[np.ndarray]:
+        """Views of a flat vector as the arrays of the parameters."""
+        shapes = [shape for _, shape in nets.parameters(self.case.layers)]
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+        parts = np.split(flat, ends[:-1])
+        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def split(self, flat: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Views of a flat vector as the (W, b) of each layer."""
-        views, start = [], 0
-        for n_in, n_out in itertools.pairwise(self.case.sizes):
-            mid, end = start + n_in * n_out, start + (n_in + 1) * n_out
-            views.append((flat[start:mid].reshape(n_out, n_in), flat[mid:end]))
-            start = end
-        return views
+        """The views by pairs of weight and bias."""
+        views = self.views(flat)
+        return list(zip(views[::2], views[1::2], strict=True))
 
 
-def make(case: Case, seed: int = 0) -> Problem:
+def make(case: Case | NetCase, seed: int = 0) -> Problem:
     rng = np.random.default_rng(seed)
-    sizes = case.sizes
-    count = sum((i + 1) * o for i, o in itertools.pairwise(sizes))
-    x = rng.standard_normal((case.batch, sizes[0]), dtype=np.float32)
-    y = rng.integers(0, sizes[-1], case.batch)
+    x = rng.standard_normal((case.batch, *case.input_shape), dtype=np.float32)
+    y = rng.integers(0, case.classes, case.batch)
+    count = sum(math.prod(shape) for _, shape in nets.parameters(case.layers))
     v = rng.standard_normal(count, dtype=np.float32)
-    problem = Problem(case, x, y, np.empty(count, np.float32), v, [])
-    problem.layers = problem.split(problem.w)
-    for weight, bias in problem.layers:
-        bound = 1 / np.sqrt(weight.shape[1])
-        weight[:] = rng.uniform(-bound, bound, weight.shape)
-        bias[:] = rng.uniform(-bound, bound, bias.shape)
+    problem = Problem(case, x, y, np.empty(count, np.float32), v)
+    draw(problem, rng)
     return problem
+
+
+def draw(problem: Problem, rng: np.random.Generator) -> None:
+    """Uniform weights and biases up to the root of 1 / fan-in; normalisation starts at 1 and 0."""
+    bound = 1.0
+    for (kind, shape), p in zip(
+        nets.parameters(problem.case.layers), problem.parameters, strict=True
+    ):
+        if kind == "weight":
+            bound = 1 / np.sqrt(math.prod(shape[1:]))
+        p[:] = {"scale": 1, "shift": 0}.get(kind, rng.uniform(-bound, bound, shape))
 
 
 def join(parts) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Times hesscore side by side with PyTorch, BackPACK and JAX, and checks that all agree.
 
     python bench/peers/run.py --torch-python PYTHON [--save] [--rounds 15] [--only jax,torch]
+        [--nets convolutional]
 
 Every side runs in a process of its own on the same processors. In each round each side is timed
 in turn for a moment (A B A B ...); a ratio is taken within a round, and its median over the
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import report
-from problem import cases
+from problem import convolutional, perceptrons
 from sides import Side, SideError
 
 # Quantities that more than one side computes, and how far apart two float32 answers may be,
@@ -37,6 +38,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=0.1, help="of each row in each round")
     parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--nets", default="perceptrons", help="perceptrons, convolutional or both")
     parser.add_argument("--save", action="store_true", help="write bench/results/peers-*.json")
     return parser.parse_args()
 
@@ -106,7 +108,9 @@ def main() -> int:
     if load > 0.5:
         print(f"NOTE: the load average is {load:.1f}; on a busy machine these ratios mean little")
     results, disagree = [], False
-    for case in cases(batch=chosen.batch):
+    cases = perceptrons(chosen.batch) if chosen.nets in ("perceptrons", "both") else []
+    cases += convolutional() if chosen.nets in ("convolutional", "both") else []
+    for case in cases:
         results.append(compare(sides, case, chosen))
         report.print_times(results[-1])
         for row, apart in results[-1].apart.items():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
+import functools
 
-from problem import CG_ITERATIONS, DAMPING, Problem
+from problem import CG_ITERATIONS, DAMPING, Case, Problem
 
 import hesscore as hc
 
@@ -19,13 +20,42 @@ def versions() -> dict[str, str]:
     return {"hesscore": hc.__version__}
 
 
+def layer(kind: str, *numbers) -> hc.Layer:
+    if kind == "conv":
+        *sizes, bias = numbers
+        return hc.Conv2d(*sizes, bias=bias)
+    if kind == "residual":
+        branch, shortcut = ([layer(*inner) for inner in part] for part in numbers)
+        return hc.Residual(*branch, shortcut=hc.Sequential(*shortcut) if shortcut else None)
+    makers = {
+        "linear": hc.Linear,
+        "tanh": hc.Tanh,
+        "relu": hc.ReLU,
+        "flatten": hc.Flatten,
+        "batch_norm": hc.BatchNorm2d,
+        "mean_pool": hc.AvgPool2d,
+        "max_pool": functools.partial(hc.MaxPool2d, ceil_mode=True),
+        "mean": hc.GlobalAvgPool2d,
+    }
+    return makers[kind](*numbers)
+
+
 def rows(problem: Problem) -> dict:
-    sizes = problem.case.sizes
-    activation = {"tanh": hc.Tanh, "relu": hc.ReLU}[problem.case.activation]
-    layers: list = []
-    for n_in, n_out in itertools.pairwise(sizes):
-        layers += [hc.Linear(n_in, n_out), activation()]
-    f = hc.Objective(hc.Sequential(*layers[:-1]), hc.CrossEntropyLoss(), input_shape=(sizes[0],))
+    case = problem.case
+    net = hc.Sequential(*(layer(*numbers) for numbers in case.layers))
+    f = hc.Objective(net, hc.CrossEntropyLoss(), input_shape=case.input_shape)
+    w, x, y = problem.w, problem.x, problem.y
+    rows = {"gradient": (lambda: f.value_and_grad(w, x, y, train=True), lambda r: r[1])}
+    if isinstance(case, Case):
+        rows |= product_rows(f, problem)
+    for kind in DIAGONALS:
+        with contextlib.suppress(hc.UnsupportedError):
+            f.memory(case.batch, ("loss", "grad", kind), train=True)
+            rows[kind] = diagonal(f, problem, kind)
+    return rows
+
+
+def product_rows(f: hc.Objective, problem: Problem) -> dict:
     w, x, y, v = problem.w, problem.x, problem.y, problem.v
     b = f.value_and_grad(w, x, y)[1]
     operator = f.ggn(w, x, y)
@@ -34,18 +64,15 @@ def rows(problem: Problem) -> dict:
         damped = f.ggn(w, x, y) + DAMPING * hc.identity(f.num_params)
         return hc.cg(damped, b, rtol=0.0, maxiter=CG_ITERATIONS)[0]
 
-    rows = {
-        "gradient": (lambda: f.value_and_grad(w, x, y), lambda r: r[1]),
+    return {
         "hvp": (lambda: f.hvp(w, x, y, v), lambda r: r),
         "ggnvp": (lambda: operator @ v, lambda r: r),
         "cg50": (solve, lambda r: r),
     }
-    for kind in DIAGONALS:
-        rows[kind] = diagonal(f, problem, kind)
-    return rows
 
 
 def diagonal(f: hc.Objective, problem: Problem, kind: str):
     """Loss, gradient and one diagonal from one call."""
+    w, x, y = problem.w, problem.x, problem.y
     what = ("loss", "grad", kind)
-    return (lambda: f.evaluate(problem.w, problem.x, problem.y, what), lambda r: r[kind])
+    return (lambda: f.evaluate(w, x, y, what, train=True), lambda r: r[kind])

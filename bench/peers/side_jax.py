@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from jax.scipy.sparse.linalg import cg
-from problem import CG_ITERATIONS, DAMPING, Problem, join
+from problem import CG_ITERATIONS, DAMPING, Case, Problem, join
 
 
 def set_threads(count: int) -> None:
@@ -51,6 +51,8 @@ def hesscale(name: str, w, x, y):
 
 
 def rows(problem: Problem) -> dict:
+    if not isinstance(problem.case, Case):
+        return {}
     name = problem.case.activation
     activation = {"tanh": jnp.tanh, "relu": jax.nn.relu}[name]
     x, y = jnp.asarray(problem.x), jnp.asarray(problem.y)

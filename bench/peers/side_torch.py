@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import backpack
 import torch
 from backpack import extensions
 from backpack.hessianfree.ggnvp import ggn_vector_product
-from problem import Problem, join
+from problem import Case, Problem, join
 from torch import nn
 
 
@@ -20,28 +22,73 @@ def versions() -> dict[str, str]:
     return {"torch": torch.__version__, "backpack": version("backpack-for-pytorch")}
 
 
+class Sum(nn.Module):
+    """The branch plus the shortcut."""
+
+    def __init__(self, branch: nn.Module, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.branch, self.shortcut = branch, shortcut
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.branch(x) + self.shortcut(x)
+
+
+def module(kind: str, *numbers) -> nn.Module:
+    if kind == "conv":
+        *sizes, bias = numbers
+        return nn.Conv2d(*sizes, bias=bias)
+    if kind == "residual":
+        return Sum(*(nn.Sequential(*(module(*layer) for layer in part)) for part in numbers))
+    makers = {
+        "linear": nn.Linear,
+        "tanh": nn.Tanh,
+        "relu": nn.ReLU,
+        "flatten": nn.Flatten,
+        "batch_norm": nn.BatchNorm2d,
+        "mean_pool": nn.AvgPool2d,
+        "max_pool": functools.partial(nn.MaxPool2d, ceil_mode=True),
+        "mean": functools.partial(nn.AdaptiveAvgPool2d, 1),
+    }
+    return makers[kind](*numbers)
+
+
 def network(problem: Problem) -> nn.Sequential:
-    activation = {"tanh": nn.Tanh, "relu": nn.ReLU}[problem.case.activation]
-    layers: list[nn.Module] = []
-    for weight, bias in problem.layers:
-        linear = nn.Linear(weight.shape[1], weight.shape[0])
-        with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(weight))
-            linear.bias.copy_(torch.from_numpy(bias))
-        layers += [linear, activation()]
-    return nn.Sequential(*layers[:-1])
+    net = nn.Sequential(*(module(*layer) for layer in problem.case.layers))
+    with torch.no_grad():
+        for p, values in zip(net.parameters(), problem.parameters, strict=True):
+            p.copy_(torch.from_numpy(values))
+    return net
 
 
 def rows(problem: Problem) -> dict:
     x, y = torch.from_numpy(problem.x), torch.from_numpy(problem.y)
-    net, loss = network(problem), nn.CrossEntropyLoss()
-    params = list(net.parameters())
-    v = [torch.from_numpy(part) for layer in problem.split(problem.v) for part in layer]
+    net = network(problem)
+    rows = {"gradient": (gradient(net, x, y), join_tensors)}
+    if isinstance(problem.case, Case):
+        rows |= product_rows(problem, net, x, y)
+    else:
+        channels_last = network(problem).to(memory_format=torch.channels_last)
+        images = x.contiguous(memory_format=torch.channels_last)
+        rows["gradient, channels last"] = (gradient(channels_last, images, y), join_tensors)
+    if any(kind in ("batch_norm", "residual") for kind, *_ in problem.case.layers):
+        return rows
+    return rows | backpack_rows(problem, x, y)
 
-    def gradient():
+
+def gradient(net: nn.Module, x: torch.Tensor, y: torch.Tensor):
+    loss = nn.CrossEntropyLoss()
+
+    def call():
         net.zero_grad()
         loss(net(x), y).backward()
-        return [p.grad for p in params]
+        return [p.grad for p in net.parameters()]
+
+    return call
+
+
+def product_rows(problem: Problem, net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> dict:
+    params, loss = list(net.parameters()), nn.CrossEntropyLoss()
+    v = [torch.from_numpy(part) for part in problem.views(problem.v)]
 
     def hvp():
         grads = torch.autograd.grad(loss(net(x), y), params, create_graph=True)
@@ -53,9 +100,7 @@ def rows(problem: Problem) -> dict:
     def ggnvp():
         return ggn_vector_product(value, z, net, v)
 
-    own = {"gradient": gradient, "hvp": hvp, "ggnvp": ggnvp}
-    rows = {name: (call, join_tensors) for name, call in own.items()}
-    return rows | backpack_rows(problem, x, y)
+    return {"hvp": (hvp, join_tensors), "ggnvp": (ggnvp, join_tensors)}
 
 
 def backpack_rows(problem: Problem, x: torch.Tensor, y: torch.Tensor) -> dict:
@@ -76,8 +121,11 @@ def backpack_rows(problem: Problem, x: torch.Tensor, y: torch.Tensor) -> dict:
     return {
         "backpack ggn_mc": make(extensions.DiagGGNMC(mc_samples=1), "diag_ggn_mc"),
         "backpack ggn": make(extensions.DiagGGNExact(), "diag_ggn_exact"),
-        "backpack hessian": make(extensions.DiagHessian(), "diag_h"),
-    }
+    } | (
+        {}
+        if not isinstance(problem.case, Case)
+        else {"backpack hessian": make(extensions.DiagHessian(), "diag_h")}
+    )
 
 
 def join_tensors(tensors):

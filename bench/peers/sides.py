@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-from problem import Case
+from problem import Case, NetCase
 
 
 class SideError(RuntimeError):
@@ -25,9 +25,9 @@ class Side:
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         self.versions: dict[str, str] = self._answer()["versions"]
 
-    def setup(self, case: Case) -> list[str]:
+    def setup(self, case: Case | NetCase) -> list[str]:
         """Builds the case and returns the names of the rows this side can do."""
-        return self._ask(do="setup", case=[case.sizes, case.activation, case.batch])["rows"]
+        return self._ask(do="setup", case=case.key)["rows"]
 
     def export(self, row: str, path: Path) -> np.ndarray:
         self._ask(do="export", row=row, path=str(path))

@@ -1,6 +1,6 @@
 """One side of the comparison in a process of its own: reads commands and answers in JSON lines.
 
-Commands: {"do": "setup", "case": [sizes, activation, batch]}, {"do": "export", "row", "path"},
+Commands: {"do": "setup", "case": its key}, {"do": "export", "row", "path"},
 {"do": "time", "row", "seconds"}. A side is a module with `versions()` and `rows(problem)`, a dict
 of name -> (call, export): `call` does the work and waits for it, `export` makes a flat array of
 what it returned.
@@ -27,7 +27,7 @@ if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads])
 
 import numpy as np  # noqa: E402
-from problem import Case, make  # noqa: E402
+from problem import case_of, make  # noqa: E402
 
 
 def measure(call: Callable[[], object], seconds: float) -> list[float]:
@@ -60,8 +60,7 @@ def main() -> None:
     for line in sys.stdin:
         command = json.loads(line)
         if command["do"] == "setup":
-            sizes, activation, batch = command["case"]
-            rows = side.rows(make(Case(tuple(sizes), activation, batch)))
+            rows = side.rows(make(case_of(command["case"])))
             answer(rows=list(rows))
             continue
         call, export = rows[command["row"]]
