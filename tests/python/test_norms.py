@@ -9,7 +9,6 @@ import hesscore as hc
 
 jax = pytest.importorskip("jax")
 jnp = pytest.importorskip("jax.numpy")
-pytest.importorskip("hesscore.layers.norms")
 
 N = 5
 

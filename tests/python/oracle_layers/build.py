@@ -32,9 +32,10 @@ def objective(spec: Spec, data: AllData | None = None) -> hc.Objective:
 def set_statistics(f, statistics) -> None:
     """Fill the running means and variances, in the order of the layers."""
     names = [n[: -len("mean")] for n in f.buffers if n.endswith("running_mean")]
+    values = {}
     for name, (mean, var) in zip(names, statistics, strict=True):
-        f.buffers[name + "mean"][...] = mean
-        f.buffers[name + "var"][...] = var
+        values |= {name + "mean": mean, name + "var": var}
+    f.buffers = values
 
 
 JOINTS = {

@@ -68,8 +68,12 @@ class Net:
         return self.nodes[-1]
 
     def couples_samples(self) -> list[Node]:
-        """Batch norms that work with the statistics of their batch."""
-        norms = [n for n in self.nodes if n.kind == "batch_norm"]
+        """Batch norms of what parameters reach that work with the statistics of their batch."""
+        reached: list[bool] = []
+        for node in self.nodes:
+            reached.append(bool(node.parameters) or any(reached[s] for s in node.sources))
+        nodes = zip(self.nodes, reached, strict=True)
+        norms = [n for n, active in nodes if active and n.kind == "batch_norm"]
         return [n for n in norms if self.train or not n.args.get("track", True)]
 
     def add(self, kind: str, sources: list[int], args: dict[str, Any]) -> int:
