@@ -42,26 +42,29 @@ bool of_single_samples(std::string_view name) {
                      [&](const Quantity& q) { return q.name == name && q.of_single_samples; });
 }
 
-// Do parameters reach its value? Adjoints stop at the others.
-std::vector<bool> reached(const Graph& graph) {
-  std::vector<bool> active;
+// Do columns of one sample reach others there? Adjoints stop where no parameter reaches the value.
+std::vector<bool> couples(const Graph& graph, bool train) {
+  std::vector<bool> active, coupled;
   for (const Node& n : graph.nodes()) {
     active.push_back(n.group >= 0 || std::any_of(n.inputs.begin(), n.inputs.end(), [&](int i) {
                        return active[static_cast<std::size_t>(i)];
                      }));
+    coupled.push_back(n.op && active.back() && n.op->couples_samples(train));
   }
-  return active;
+  return coupled;
 }
 
 }  // namespace
 
-std::vector<std::string> supported(const Node& node, bool train) {
-  std::vector<std::string> names;
-  for (const Quantity& q : kQuantities) {
-    if (q.of_single_samples && node.op && node.op->couples_samples(train)) continue;
-    names.emplace_back(q.name);
+std::vector<std::vector<std::string>> supported(const Graph& graph, bool train) {
+  const std::vector<bool> coupled = couples(graph, train);
+  std::vector<std::vector<std::string>> rows(coupled.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    for (const Quantity& q : kQuantities) {
+      if (!q.of_single_samples || !coupled[i]) rows[i].emplace_back(q.name);
+    }
   }
-  return names;
+  return rows;
 }
 
 Request request_for(const std::vector<std::string>& quantities, int samples) {
@@ -89,12 +92,14 @@ void check_supported(const Request& r, const Graph& graph) {
     if (of_single_samples(name_of(d.kind))) refused = name_of(d.kind);
   }
   if (r.what != Request::What::evaluate || refused.empty()) return;
-  const std::vector<bool> active = reached(graph);
+  const std::vector<bool> coupled = couples(graph, r.train);
   std::string layers;
-  for (std::size_t i = 0; i < active.size(); ++i) {
+  for (std::size_t i = 0; i < coupled.size(); ++i) {
+    if (!coupled[i]) continue;
     const Node& node = graph.nodes()[i];
-    if (!node.op || !active[i] || !node.op->couples_samples(r.train)) continue;
-    layers += (layers.empty() ? "" : ", ") + node.op->describe() + " '" + node.name + "'";
+    const auto group = static_cast<std::size_t>(node.group);
+    const std::string& name = node.group < 0 ? node.name : graph.groups()[group].name;
+    layers += (layers.empty() ? "" : ", ") + node.op->describe() + " '" + name + "'";
   }
   if (layers.empty()) return;
   throw UnsupportedError(refused + " squares the gradients of single samples, but samples share " +

@@ -65,7 +65,9 @@ nb::list layout_of(const Graph& graph) {
 nb::list rows_of(const Graph& graph) {
   nb::list rows;
   std::vector<bool> counted(graph.groups().size(), false);
-  for (const Node& node : graph.nodes()) {
+  const auto evaluation = supported(graph), training = supported(graph, true);
+  for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
+    const Node& node = graph.nodes()[i];
     if (node.name.empty()) continue;  // a change of memory order
     std::string name = node.name;
     std::int64_t count = 0;
@@ -78,8 +80,8 @@ nb::list rows_of(const Graph& graph) {
       counted[g] = true;
     }
     rows.append(nb::make_tuple(name, describe(node.op.get()), shape_tuple(node.shape), count,
-                               nb::tuple(nb::cast(supported(node))),
-                               nb::tuple(nb::cast(supported(node, true)))));
+                               nb::tuple(nb::cast(evaluation[i])),
+                               nb::tuple(nb::cast(training[i]))));
   }
   return rows;
 }

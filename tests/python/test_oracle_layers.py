@@ -92,7 +92,8 @@ def test_random_networks_equal_pytorch(part):
 
 def test_every_kind_is_drawn():
     wanted = {kind for kind, _ in LAYERS} | {"embedding", "residual", "gate", "squeeze_excite"}
-    wanted |= {"multiply", "add", "concat", "inner_product", "dropout", "unflatten"}
+    wanted |= {"multiply", "add", "concat", "inner_product", "dropout", "unflatten", "reshape"}
+    wanted |= {"parallel", "side_by_side"}
     drawn, trained, shared = set(), 0, 0
     for seed in range(400):
         spec = random_network(seed)

@@ -6,10 +6,14 @@ failure prints its seed and the smallest problem found that still fails, ready t
 
 from __future__ import annotations
 
+import collections
 import os
 import secrets
 
 import pytest
+
+import hesscore as hc
+from hesscore.layers.base import Layer
 
 pytest.importorskip("jax")
 
@@ -63,6 +67,37 @@ def test_fresh_networks(part):
 @pytest.mark.parametrize("seed", range(NETWORKS, NETWORKS + NETWORKS // 7))
 def test_float32_network(seed):
     run(seed, "float32")
+
+
+def classes(layer):
+    """The classes of a layer and of all inside it."""
+    yield type(layer)
+    inner = [*getattr(layer, "layers", ()), *getattr(layer, "branches", ())]
+    for part in (*inner, *filter(None, [getattr(layer, "shortcut", None)])):
+        yield from classes(part)
+
+
+def test_every_layer_class_is_drawn(monkeypatch):
+    call, drawn = hc.Graph.__call__, collections.Counter()
+    trained, joints = set(), collections.Counter()
+
+    def recorded(graph, layer, x, name=None):
+        drawn.update(set(classes(layer)))
+        return call(graph, layer, x, name)
+
+    monkeypatch.setattr(hc.Graph, "__call__", recorded)
+    for seed in range(max(NETWORKS, 700)):
+        spec = random_network(seed)
+        before = drawn.copy()
+        build.objective(spec)
+        joints.update(kind for kind, _, _ in spec.nodes if kind in build.JOINTS)
+        trained |= set(drawn - before) if spec.train else set()
+    known = (getattr(hc, name) for name in hc.__all__)
+    layers = {c for c in known if isinstance(c, type) and issubclass(c, Layer)}
+    assert len(layers) > 55
+    assert {c.__name__ for c in layers if drawn[c] < 5} == set()
+    assert {hc.BatchNorm1d, hc.BatchNorm2d} <= trained
+    assert min(joints[kind] for kind in build.JOINTS) >= 10
 
 
 class Bent:

@@ -73,8 +73,9 @@ struct Outputs {
   Target predict = {};  // network output
 };
 
-// Names of the quantities that a node has rules for, in evaluation or in training mode.
-HESSCORE_API std::vector<std::string> supported(const Node& node, bool train = false);
+// Names of the quantities that each node has rules for, in evaluation or in training mode.
+HESSCORE_API std::vector<std::vector<std::string>> supported(const Graph& graph,
+                                                             bool train = false);
 
 enum class Product { hessian, ggn, fisher_mc, fisher_empirical };
 

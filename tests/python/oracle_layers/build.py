@@ -57,6 +57,11 @@ def _input_shape(spec: Spec, at: int) -> Shape:
 
 def layer(kind: str, args: dict, x: Shape) -> hc.Layer:
     """One layer or container that reads the shape x."""
+    if "branches" in args:
+        branches = [hc.Sequential(*_chain(branch, x)) for branch in args["branches"]]
+        if kind == "parallel":
+            return hc.Parallel(*branches)
+        return hc.Concat(*branches, axis=args["axis"])
     if kind in ("sequential", "residual", "gate"):
         return _container(kind, args, x)
     return LAYERS[kind](args, x)
@@ -130,6 +135,7 @@ LAYERS = {
     "dropout": lambda a, x: hc.Dropout(a["p"]),
     "identity": lambda a, x: hc.Identity(),
     "flatten": lambda a, x: hc.Flatten(),
+    "reshape": lambda a, x: hc.Reshape(*a["shape"]),
     "unflatten": lambda a, x: hc.Unflatten(a["axis"], tuple(a["sizes"])),
     "conv": _conv,
     "conv_transpose": _conv_transpose,
@@ -137,7 +143,7 @@ LAYERS = {
     "avg_pool": _pool("AvgPool", "count_include_pad", "divisor_override"),
     "adaptive_avg_pool": _adaptive("AdaptiveAvgPool"),
     "adaptive_max_pool": _adaptive("AdaptiveMaxPool"),
-    "global_avg_pool": lambda a, x: hc.GlobalAvgPool2d(),
+    "global_avg_pool": lambda a, x: getattr(hc, f"GlobalAvgPool{len(x) - 1}d")(),
     "batch_norm": _batch_norm,
     "instance_norm": _instance_norm,
     "layer_norm": lambda a, x: hc.LayerNorm(
@@ -146,7 +152,7 @@ LAYERS = {
     "rms_norm": lambda a, x: hc.RMSNorm(a["shape"], eps=a["eps"], elementwise_affine=a["affine"]),
     "group_norm": lambda a, x: hc.GroupNorm(a["groups"], x[0], eps=a["eps"], affine=a["affine"]),
     "embedding": lambda a, x: hc.Embedding(a["rows"], a["out"], padding_idx=a.get("padding_idx")),
-    "zero_pad": lambda a, x: hc.ZeroPad2d(tuple(a["padding"])),
+    "zero_pad": lambda a, x: getattr(hc, f"ZeroPad{len(x) - 1}d")(tuple(a["padding"])),
     "upsample": lambda a, x: hc.Upsample(scale_factor=tuple(a["by"])),
     "slice": lambda a, x: hc.Slice(a["axis"], a["start"], a["stop"], a["step"]),
     "squeeze_excite": lambda a, x: hc.SqueezeExcite(x[0], a["squeeze"]),

@@ -75,9 +75,8 @@ def quantities(f, spec: Spec, data: AllData, ref: JaxReference) -> Iterator:
     yield "jvp (K, P)", f.jvp(w, x, vs, **on), np.stack([ref.jvp(v) for v in vs]), 3 * jac
     yield "vjp", f.vjp(w, x, u, **on), ref.vjp(u), jac
     yield "vjp (K, N, ...)", f.vjp(w, x, us, **on), np.stack([ref.vjp(u) for u in us]), 2 * jac
-    products = {"hvp": (f.hvp, ref.hessian), "ggnvp": (f.ggnvp, ref.ggn)}
-    if not Net(spec).couples_samples():
-        products["fishervp"] = _empirical(f.fishervp), ref.fisher
+    products = {"hvp": (f.hvp, ref.hessian), "ggnvp": (f.ggnvp, ref.ggn),
+                "fishervp": (_empirical(f.fishervp), ref.fisher)}  # fmt: skip
     for name, (call, matrix) in products.items():
         size = max(bent, curved) * float(np.linalg.norm(v))
         yield name, call(w, x, y, v, **kw), matrix @ v, size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 
 import numpy as np
@@ -86,7 +87,8 @@ def _draw(rng, seed) -> Spec:
 
 
 def _has(node, kind) -> bool:
-    return node[0] == kind or any(_has((k, (), a), kind) for k, a in node[-1].get("body", ()))
+    inside = [*node[-1].get("body", ()), *itertools.chain(*node[-1].get("branches", ()))]
+    return node[0] == kind or any(_has((k, (), a), kind) for k, a in inside)
 
 
 class Draft:
@@ -233,7 +235,7 @@ class Draft:
         axes = len(self.shapes[a]) - 1
         kind = str(self.rng.choice(["max_pool", "avg_pool", "max_pool", "avg_pool", "adaptive"]))
         if kind == "adaptive":
-            if axes == 2 and self.chance(0.4):
+            if self.chance(0.4):
                 return self.push("global_avg_pool", [a], {})
             kind = "adaptive_max_pool" if self.chance(0.3) else "adaptive_avg_pool"
             size = tuple(self.n(1, n) for n in self.shapes[a][1:])
@@ -277,8 +279,9 @@ class Draft:
 
     def resize(self, a):
         axes = len(self.shapes[a]) - 1
-        if axes == 2 and self.chance(0.6):
-            return self.push("zero_pad", [a], {"padding": tuple(self.n(-1, 2) for _ in range(4))})
+        if self.chance(0.6):
+            padding = tuple(self.n(-1, 2) for _ in range(2 * axes))
+            return self.push("zero_pad", [a], {"padding": padding})
         return self.push("upsample", [a], {"by": tuple(self.n(1, 2) for _ in range(axes))})
 
     def move(self, a):
@@ -295,6 +298,10 @@ class Draft:
             first = sizes[self.rng.integers(len(sizes))]
             args = {"axis": axis + 1, "sizes": (first, size // first)}
             return self.push("unflatten", [a], args)
+        if self.chance(0.5):
+            sizes = [k for k in range(1, math.prod(shape) + 1) if math.prod(shape) % k == 0]
+            first = sizes[self.rng.integers(len(sizes))]
+            return self.push("reshape", [a], {"shape": (first, math.prod(shape) // first)})
         return self.push("flatten", [a], {})
 
     def pair(self, a):
@@ -322,7 +329,8 @@ class Draft:
 
     def container(self, a):
         shape = self.shapes[a]
-        kind = str(self.rng.choice(["residual", "gate", "squeeze_excite", "shortcut"]))
+        kinds = ["residual", "gate", "squeeze_excite", "shortcut", "parallel", "side_by_side"]
+        kind = str(self.rng.choice(kinds))
         if kind == "squeeze_excite" and len(shape) == 3:
             return self.push(kind, [a], {"squeeze": self.n(1, 2)})
         if kind == "shortcut":
@@ -331,6 +339,11 @@ class Draft:
             return self.push(
                 "residual", [a], {"body": body, "shortcut": [self.keeping(shape, out)]}
             )
+        if kind in ("parallel", "side_by_side"):
+            outs = [self.n(1, 2)] * 2 if kind == "parallel" else [self.n(1, 2), self.n(1, 2)]
+            branches = [[*self.small(shape), self.keeping(shape, out)] for out in outs]
+            args = {"axis": 1} if kind == "side_by_side" else {}
+            return self.push(kind, [a], {"branches": branches, **args})
         if kind == "gate":
             body = []
             if len(shape) == 3 and self.chance(0.6):

@@ -218,8 +218,12 @@ def _slice(node, src, p):
 
 
 def _zero_pad(node, src, p):
-    left, right, top, bottom = node.args["padding"]
-    return lax.pad(src[0], 0.0, [(0, 0, 0), (0, 0, 0), (top, bottom, 0), (left, right, 0)])
+    sides = [(before, behind, 0) for before, behind in shapes.sides_of(node.args)]
+    return lax.pad(src[0], 0.0, [(0, 0, 0), (0, 0, 0), *sides])
+
+
+def _global_avg_pool(node, src, p):
+    return src[0].mean(tuple(range(2, src[0].ndim)), keepdims=True)
 
 
 def _upsample(node, src, p):
@@ -243,7 +247,7 @@ LAYERS = {
     "avg_pool": _avg_pool,
     "adaptive_avg_pool": _adaptive_avg_pool,
     "adaptive_max_pool": _adaptive_max_pool,
-    "global_avg_pool": lambda node, src, p: src[0].mean((2, 3), keepdims=True),
+    "global_avg_pool": _global_avg_pool,
     "layer_norm": _layer_norm,
     "rms_norm": _rms_norm,
     "group_norm": _group_norm,
@@ -254,6 +258,7 @@ LAYERS = {
     "upsample": _upsample,
     "inner_product": _inner_product,
     "unflatten": lambda node, src, p: src[0].reshape(len(src[0]), *node.shape),
+    "reshape": lambda node, src, p: src[0].reshape(len(src[0]), *node.shape),
     "flatten": lambda node, src, p: src[0].reshape(len(src[0]), -1),
     "act": lambda node, src, p: ACTIVATIONS[node.args["name"]](src[0], *node.args.get("args", ())),
     "add": lambda node, src, p: sum(src[1:], start=src[0]),

@@ -199,12 +199,11 @@ def _slice(args, shape, src, p):
 
 
 def _zero_pad(args, shape, src, p):
-    x, (left, right, top, bottom) = src[0], args["padding"]
-    y = np.pad(
-        x, [(0, 0), (0, 0), *((max(a, 0), max(b, 0)) for a, b in ((top, bottom), (left, right)))]
-    )
-    down, along = y.shape[2] - max(0, -bottom), y.shape[3] - max(0, -right)
-    return y[:, :, max(0, -top) : down, max(0, -left) : along]
+    sides = shapes.sides_of(args)
+    y = np.pad(src[0], [(0, 0), (0, 0), *((max(a, 0), max(b, 0)) for a, b in sides)])
+    ends = zip(y.shape[2:], sides, strict=True)
+    kept = [slice(max(0, -a), size - max(0, -b)) for size, (a, b) in ends]
+    return y[(slice(None), slice(None), *kept)]
 
 
 def _upsample(args, shape, src, p):
@@ -239,6 +238,7 @@ LAYERS = {
     "upsample": _upsample,
     "inner_product": _inner_product,
     "unflatten": lambda args, shape, src, p: src[0].reshape(len(src[0]), *shape),
+    "reshape": lambda args, shape, src, p: src[0].reshape(len(src[0]), *shape),
     "flatten": lambda args, shape, src, p: src[0].reshape(len(src[0]), -1),
     "act": lambda args, shape, src, p: derivatives(args["name"], args.get("args", ()), src[0])[0],
     "add": lambda args, shape, src, p: sum(src),

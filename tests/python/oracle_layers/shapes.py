@@ -85,7 +85,20 @@ def _pool(args, shapes):
     c, *space = _image(args, shapes)
     if any(2 * p > k for p, k in zip(args["padding"], args["kernel"], strict=True)):
         raise ValueError("padding of a pool")
-    return [c, *(pooled(args, size, a) for a, size in enumerate(space))]
+    counts = [pooled(args, size, a) for a, size in enumerate(space)]
+    if not all(
+        _sees(args, size, a, i)
+        for a, (size, n) in enumerate(zip(space, counts, strict=True))
+        for i in range(n)
+    ):
+        raise ValueError("a window over padding alone: its maximum is -inf")
+    return [c, *counts]
+
+
+def _sees(args, size, axis, i):
+    start = i * args["stride"][axis] - args["padding"][axis]
+    step = args.get("dilation", (1, 1))[axis]
+    return any(0 <= start + t * step < size for t in range(args["kernel"][axis]))
 
 
 def _concat(args, shapes):
@@ -131,12 +144,23 @@ def _unflatten(args, shapes):
 
 
 def _zero_pad(args, shapes):
-    x, (left, right, top, bottom) = shapes[0], args["padding"]
-    if len(x) != 3:
-        raise ValueError("not an image")
-    if min(x[1] + min(top, 0) + min(bottom, 0), x[2] + min(left, 0) + min(right, 0)) < 1:
+    c, *space = _of_rank(shapes[0], len(args["padding"]) // 2 + 1)
+    sides = list(zip(space, sides_of(args), strict=True))
+    if min(size + min(a, 0) + min(b, 0) for size, (a, b) in sides) < 1:
         raise ValueError("cropped to nothing")
-    return [x[0], x[1] + top + bottom, x[2] + left + right]
+    return [c, *(size + a + b for size, (a, b) in sides)]
+
+
+def sides_of(args: Args) -> list[tuple[int, int]]:
+    """Zeros before and behind each axis; the arguments begin with the last axis."""
+    p = args["padding"]
+    return [(p[i], p[i + 1]) for i in reversed(range(0, len(p), 2))]
+
+
+def _reshape(args, shapes):
+    if math.prod(args["shape"]) != math.prod(shapes[0]):
+        raise ValueError("sizes")
+    return args["shape"]
 
 
 def _of_rank(x, *ranks):
@@ -153,12 +177,13 @@ SHAPES = {
     "avg_pool": _pool,
     "adaptive_avg_pool": lambda a, s: (_of_rank(s[0], len(a["size"]) + 1)[0], *a["size"]),
     "adaptive_max_pool": lambda a, s: (_of_rank(s[0], len(a["size"]) + 1)[0], *a["size"]),
-    "global_avg_pool": lambda a, s: (_of_rank(s[0], 3)[0], 1, 1),
+    "global_avg_pool": lambda a, s: (_of_rank(s[0], 2, 3)[0], *[1] * (len(s[0]) - 1)),
     "embedding": lambda a, s: (*s[0], a["out"]),
     "zero_pad": _zero_pad,
     "upsample": lambda a, s: (s[0][0], *(n * f for n, f in zip(s[0][1:], a["by"], strict=True))),
     "slice": _slice,
     "unflatten": _unflatten,
+    "reshape": _reshape,
     "flatten": lambda a, s: (math.prod(s[0]),),
     "add": _same,
     "multiply": _multiply,

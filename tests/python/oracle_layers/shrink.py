@@ -91,6 +91,8 @@ def _simpler(kind: str, args: dict) -> Iterator[tuple]:
         yield kind, {**args, "body": body[:i] + body[i + 1 :]}
     if len(body) == 1:
         yield body[0]
+    for branch in args.get("branches", []):
+        yield "sequential", {"body": branch}
     usual = {"groups": 1, "bias": False, "ceil_mode": False, "affine": False}
     for name, value in usual.items():
         if args.get(name, value) != value:

@@ -13,15 +13,17 @@ from oracle.spec import Data, _targets
 from . import shapes as rules
 from .shapes import Shape
 
+CONTAINERS = ("sequential", "residual", "gate", "squeeze_excite", "parallel", "side_by_side")
+
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
     """One test problem. Its repr is a constructor call, ready to paste.
 
     ``nodes`` are ``(kind, sources, args)`` with sources naming inputs or earlier nodes by number;
-    the last one is the output. Containers (sequential, residual, gate) have nested lists of
-    ``(kind, args)`` in ``args["body"]``. Nodes with the same ``layer`` share parameters. Inputs in
-    ``integers`` hold rows of embeddings below the number given there.
+    the last one is the output. Containers have nested lists of ``(kind, args)``, one in
+    ``args["body"]`` or several in ``args["branches"]``. Nodes with the same ``layer`` share
+    parameters. Inputs in ``integers`` hold rows of embeddings below the number given there.
     """
 
     seed: int
@@ -77,7 +79,7 @@ class Net:
         return [n for n in norms if self.train or not n.args.get("track", True)]
 
     def add(self, kind: str, sources: list[int], args: dict[str, Any]) -> int:
-        if kind in ("sequential", "residual", "gate", "squeeze_excite"):
+        if kind in CONTAINERS:
             return self._container(kind, sources[0], args)
         known = [self.nodes[s].shape for s in sources]
         node = Node(kind, sources, args, rules.output(kind, args, known))
@@ -104,6 +106,10 @@ class Net:
             self._layers[node.args["layer"]] = node
 
     def _container(self, kind: str, x: int, args: dict[str, Any]) -> int:
+        if kind in ("parallel", "side_by_side"):
+            ends = [self._chain(branch, x) for branch in args["branches"]]
+            return self.add("add", ends, {}) if kind == "parallel" else self.add(
+                "concat", ends, {"axis": args["axis"]})  # fmt: skip
         body = args["body"] if kind != "squeeze_excite" else self._squeeze(x, args)
         branch = self._chain(body, x)
         if kind == "sequential":

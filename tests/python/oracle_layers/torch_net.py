@@ -129,7 +129,9 @@ LAYERS = {
     "avg_pool": _avg_pool,
     "adaptive_avg_pool": _adaptive(F.adaptive_avg_pool1d, F.adaptive_avg_pool2d),
     "adaptive_max_pool": _adaptive(F.adaptive_max_pool1d, F.adaptive_max_pool2d),
-    "global_avg_pool": lambda a, shape, src, p: F.adaptive_avg_pool2d(src[0], 1),
+    "global_avg_pool": lambda a, shape, src, p: src[0].mean(
+        tuple(range(2, src[0].ndim)), keepdim=True
+    ),
     "layer_norm": _layer_norm,
     "rms_norm": _rms_norm,
     "group_norm": _group_norm,
@@ -140,6 +142,7 @@ LAYERS = {
     "upsample": _upsample,
     "inner_product": _inner_product,
     "unflatten": lambda a, shape, src, p: src[0].reshape(-1, *shape),
+    "reshape": lambda a, shape, src, p: src[0].reshape(-1, *shape),
     "flatten": lambda a, shape, src, p: src[0].flatten(1),
     "act": lambda a, shape, src, p: ACTIVATIONS[a["name"]](src[0], *a.get("args", ())),
     "add": lambda a, shape, src, p: sum(src[1:], start=src[0]),
