@@ -96,6 +96,7 @@ NETS = {
     "lenet5": (hc.models.lenet5, DIGIT),
     "cnn_3c3d": (hc.models.cnn_3c3d, IMAGE),
     "all_cnn_c": (lambda: hc.models.all_cnn_c(10), IMAGE),
+    "resnet18_cifar": (hc.models.resnet18_cifar, (3, 16, 16)),
     "resnet20": (hc.models.resnet20, IMAGE),
     "resnet20 with groups": (lambda: hc.models.resnet20(norm="group"), IMAGE),
     "resnet20 without norms": (lambda: hc.models.resnet20(norm="none"), IMAGE),
