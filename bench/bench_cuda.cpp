@@ -1,39 +1,25 @@
 // What steps, products and solves cost on a CUDA device:
-//   bench_cuda [--seconds S] [--smoke]
+//   bench_cuda [--net NAME] [--seconds S] [--smoke]
 // One JSON object per line. Every number is taken after the work has ended on the device and counts
-// the host's part. --smoke: tiny networks, to see that every row runs.
+// the host's part. Batch norm is in training mode; rows that it has no rule for, or that take many
+// passes over a deep network, are left out. --smoke: tiny networks, to see that every row runs.
 #include <cmath>
 #include <random>
 
 #include "backend/kernels.hpp"
 #include "bench.hpp"
 #include "hesscore/hesscore.hpp"
+#include "networks.hpp"
 
 namespace {
 
 using namespace hesscore;
 
 struct Case {
-  std::vector<std::int64_t> widths;
+  bench::Network net;
   std::int64_t batch;
   Precision precision;
-
-  std::string net() const {
-    std::string text;
-    for (const std::int64_t w : widths) text += (text.empty() ? "" : "-") + std::to_string(w);
-    return text;
-  }
 };
-
-Graph make_graph(const Case& c) {
-  GraphBuilder b;
-  int x = b.input({c.widths[0]});
-  for (std::size_t l = 1; l < c.widths.size(); ++l) {
-    x = b.linear(x, c.widths[l]);
-    if (l + 1 < c.widths.size()) x = b.tanh(x);
-  }
-  return b.finish(x, CrossEntropyLoss{});
-}
 
 std::vector<double> normal(std::int64_t n, int seed) {
   std::mt19937 bits(static_cast<unsigned>(seed));
@@ -43,28 +29,34 @@ std::vector<double> normal(std::int64_t n, int seed) {
   return values;
 }
 
-// Random data of kBatches mini-batches on a device.
+// Random data of some mini-batches on a device.
 struct Data {
-  static constexpr std::int64_t kBatches = 8;
   Vector x;
   Buffer y;
-  std::int64_t batch, inputs;
+  std::int64_t batch, batches;
+  Shape input;
 
-  Data(Device& device, DType dtype, const Case& c)
-      : x(device, dtype, kBatches * c.batch * c.widths[0]),
-        y(device, static_cast<std::size_t>(kBatches * c.batch) * sizeof(std::int64_t)),
+  Data(Device& device, DType dtype, const Case& c, std::int64_t count)
+      : x(device, dtype, count * c.batch * element_count(c.net.input)),
+        y(device, static_cast<std::size_t>(count * c.batch) * sizeof(std::int64_t)),
         batch(c.batch),
-        inputs(c.widths[0]) {
+        batches(count),
+        input(c.net.input) {
     x.from_host(normal(x.size(), 7));
     std::vector<std::int64_t> labels;
-    for (std::int64_t i = 0; i < kBatches * c.batch; ++i) labels.push_back(i * 7 % c.widths.back());
+    for (std::int64_t i = 0; i < count * c.batch; ++i) labels.push_back(i * 7 % c.net.classes);
     device.from_host(y.data(), labels.data(), y.bytes());
   }
-  Batch rows(std::int64_t n) const {
-    return {Inputs(View(x.data(), x.dtype(), {n, inputs})), View(y.data(), DType::i64, {n})};
-  }
+  Batch rows(std::int64_t n) const { return of(x, n); }
   Batch one() const { return rows(batch); }
-  Batch all() const { return rows(kBatches * batch); }
+  Batch all() const { return rows(batches * batch); }
+  // The first n samples, with inputs that may lie elsewhere.
+  Batch of(const Vector& inputs, std::int64_t n, const void* labels = nullptr) const {
+    Shape shape = input;
+    shape.insert(shape.begin(), n);
+    return {Inputs(View(inputs.data(), inputs.dtype(), shape)),
+            View(labels != nullptr ? labels : y.data(), DType::i64, {n})};
+  }
 };
 
 class Bench {
@@ -73,8 +65,8 @@ class Bench {
       : case_(c),
         seconds_(seconds),
         device_(device("cuda")),
-        f_(make_graph(c), device_, DType::f32, c.precision),
-        data_(device_, DType::f32, c),
+        f_(c.net.graph, device_, DType::f32, c.precision),
+        data_(device_, DType::f32, c, seconds > 0 ? 8 : 2),
         w_(f_.init()),
         g_(f_.zeros()),
         d_(f_.zeros()),
@@ -84,16 +76,30 @@ class Bench {
   }
 
   void run() {
-    steps("adam step", Adam{.lr = 1e-6});
-    steps("adahesscale step", AdaHesScale{.lr = 1e-6});
-    row("gradient call", [&] { f_.evaluate(w_, data_.one(), {.grad = &g_}); });
-    row("hesscale call", [&] { f_.evaluate(w_, data_.one(), {&g_, {Diag::hesscale, &d_}}); });
-    row("ggn_mc call", [&] { f_.evaluate(w_, data_.one(), {&g_, {Diag::ggn_mc, &d_}}); });
-    const auto ggn = curvature(f_, Product::ggn, w_, data_.one(), {}, /*snapshot=*/false);
+    steps("adam step", Adam{.lr = 1e-6, .eps = 1});  // divides by 1 or more
+    steps("adahesscale step", AdaHesScale{.lr = 1e-6, .eps = 1});
+    row("gradient call", [&] { f_.evaluate(w_, data_.one(), {.grad = &g_}, mode_); });
+    diagonal("hesscale", Diag::hesscale);
+    if (case_.net.supports("ggn_mc")) diagonal("ggn_mc", Diag::ggn_mc);
+    if (case_.net.supports("ggn") && !case_.net.deep) diagonal("ggn", Diag::ggn);
+    const auto ggn = operation(Product::ggn), hessian = operation(Product::hessian);
     row("ggnvp", [&] { ggn->apply(v_.data(), out_.data()); });
-    const auto hessian = curvature(f_, Product::hessian, w_, data_.one(), {}, /*snapshot=*/false);
     row("hvp", [&] { hessian->apply(v_.data(), out_.data()); });
-    const ShiftedOperator damped(*ggn, 0.1);
+    if (!case_.net.deep) solve(*ggn);
+    errors();
+  }
+
+ private:
+  std::unique_ptr<LinearOperator> operation(Product kind) const {
+    return curvature(f_, kind, w_, data_.one(), mode_, /*snapshot=*/false);
+  }
+
+  void diagonal(const std::string& name, Diag kind) {
+    row((name + " call").c_str(), [&] { f_.evaluate(w_, data_.one(), {&g_, {kind, &d_}}, mode_); });
+  }
+
+  void solve(const LinearOperator& ggn) {
+    const ShiftedOperator damped(ggn, 0.1);
     CgOptions options;
     options.rtol = 0;
     options.maxiter = 50;
@@ -101,18 +107,16 @@ class Bench {
       out_.from_host(std::vector<double>(static_cast<std::size_t>(out_.size()), 0.0));
       cg(damped, g_, out_, options);
     });
-    errors();
   }
 
- private:
   // Time of one step of a run over the data set, mini-batches gathered on the device.
   void steps(const char* name, Method method) {
     Optimizer optimizer(f_, std::move(method));
     const RunOptions options{.batch_size = case_.batch};
     std::int64_t epoch = 0;
     row(
-        name, [&] { optimizer.run(w_, data_.all(), options, epoch++, 0, Data::kBatches); },
-        Data::kBatches);
+        name, [&] { optimizer.run(w_, data_.all(), options, epoch++, 0, data_.batches); },
+        data_.batches);
   }
 
   template <class F>
@@ -131,29 +135,29 @@ class Bench {
 
   bench::Line line(const char* name) const {
     bench::Line l;
-    l.add("side", "hesscore").add("net", case_.net()).add("batch", case_.batch);
+    l.add("side", "hesscore").add("net", case_.net.name).add("batch", case_.batch);
     l.add("precision", case_.precision == Precision::tf32 ? "tf32" : "fp32").add("row", name);
     return l;
   }
 
   // Relative errors against float64 on the CPU, from the same float32 numbers.
   void errors() {
-    const Objective exact(make_graph(case_), device("cpu"), DType::f64);
+    const Objective exact(case_.net.graph, device("cpu"), DType::f64);
     Vector w = exact.zeros(), g = exact.zeros(), d = exact.zeros(), v = exact.zeros();
     Vector x(device("cpu"), DType::f64, data_.x.size());
     w.from_host(w_.to_host());
     v.from_host(v_.to_host());
     x.from_host(data_.x.to_host());
-    std::vector<std::int64_t> y(static_cast<std::size_t>(case_.batch));
+    const std::int64_t n = std::min<std::int64_t>(case_.batch, case_.net.deep ? 32 : 4096);
+    std::vector<std::int64_t> y(static_cast<std::size_t>(n));
     device_.to_host(y.data(), data_.y.data(), y.size() * sizeof y[0]);
-    const Batch batch{Inputs(View(x.data(), DType::f64, {case_.batch, case_.widths[0]})),
-                      View(y.data(), DType::i64, {case_.batch})};
-    exact.evaluate(w, batch, {&g, {Diag::hesscale, &d}});
-    f_.evaluate(w_, data_.one(), {&g_, {Diag::hesscale, &d_}});
+    const Batch batch = data_.of(x, n, y.data());
+    exact.evaluate(w, batch, {&g, {Diag::hesscale, &d}}, mode_);
+    f_.evaluate(w_, data_.rows(n), {&g_, {Diag::hesscale, &d_}}, mode_);
     error("error of the gradient", g_, g);
     error("error of hesscale", d_, d);
-    exact.product(Product::ggn, w, batch, v, &g);
-    f_.product(Product::ggn, w_, data_.one(), v_, &out_);
+    exact.product(Product::ggn, w, batch, v, &g, mode_);
+    f_.product(Product::ggn, w_, data_.rows(n), v_, &out_, mode_);
     error("error of ggnvp", out_, g);
   }
 
@@ -173,7 +177,27 @@ class Bench {
   Objective f_;
   Data data_;
   Vector w_, g_, d_, v_, out_;
+  const Mode mode_{.train = case_.net.train};
 };
+
+std::vector<Case> cases(Precision precision, bool smoke) {
+  std::vector<Case> all;
+  const auto mlp = [&](const std::vector<std::int64_t>& widths, std::int64_t batch) {
+    all.push_back({bench::mlp(widths, "tanh"), batch, precision});
+  };
+  if (smoke) {
+    mlp({12, 9, 3}, 5);
+  } else {
+    mlp({784, 128, 10}, 128);
+    mlp({784, 1024, 1024, 10}, 128);
+    mlp({784, 1024, 1024, 10}, 4096);
+  }
+  for (const char* name : {"lenet5", "3c3d", "allcnnc", "resnet18"}) {
+    const std::int64_t batch = std::string(name) == "allcnnc" ? 256 : 128;
+    all.push_back({*bench::convolutional(name, smoke ? 32 : 1), smoke ? 2 : batch, precision});
+  }
+  return all;
+}
 
 // The update kernel against a plain copy, in bytes moved a second.
 void bandwidth(std::int64_t n, double seconds) {
@@ -209,22 +233,20 @@ void bandwidth(std::int64_t n, double seconds) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  double seconds = 0.3;
+  double seconds = 0.1;
   bool smoke = false;
+  std::string net;
   for (int i = 1; i < argc; ++i) {
     if (std::string(argv[i]) == "--smoke") smoke = true;
+    if (std::string(argv[i]) == "--net" && i + 1 < argc) net = argv[++i];
     if (std::string(argv[i]) == "--seconds" && i + 1 < argc) seconds = std::stod(argv[++i]);
   }
   if (smoke) seconds = 0;
   bench::Line().add("device", device("cuda").description()).print();
   for (const Precision precision : {Precision::fp32, Precision::tf32}) {
-    if (smoke) {
-      Bench(Case{{12, 9, 3}, 5, precision}, 0).run();
-      continue;
+    for (const Case& c : cases(precision, smoke)) {
+      if (c.net.name.find(net) != std::string::npos) Bench(c, seconds).run();
     }
-    Bench(Case{{784, 128, 10}, 128, precision}, seconds).run();
-    Bench(Case{{784, 1024, 1024, 10}, 128, precision}, seconds).run();
-    Bench(Case{{784, 1024, 1024, 10}, 4096, precision}, seconds).run();
   }
   bandwidth(smoke ? 100 : 64 << 20, seconds);
 }

@@ -23,9 +23,9 @@ struct Network {
   hc::Graph graph;
 
   bool supports(const std::string& quantity) const {
-    return std::ranges::all_of(graph.nodes(), [&](const hc::Node& node) {
-      const std::vector<std::string> known = hc::supported(node, train);
-      return node.op == nullptr || std::ranges::find(known, quantity) != known.end();
+    const std::vector<std::vector<std::string>> all = hc::supported(graph, train);
+    return std::ranges::all_of(all, [&](const std::vector<std::string>& known) {
+      return std::ranges::find(known, quantity) != known.end();
     });
   }
 };

@@ -3,54 +3,15 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import jax
 import jax.numpy as jnp
-from common import (
-    BETA1,
-    BETA2,
-    CG_ITERATIONS,
-    DAMPING,
-    EPS,
-    LR,
-    Clock,
-    cases,
-    problem,
-)
+from common import BETA1, BETA2, CG_ITERATIONS, DAMPING, EPS, LR, Clock, cases
+from networks import Problem
+from sweep_jax import cross_entropy, forward, hesscale, images, loss, pack
 
 PRECISIONS = {"fp32": "highest", "tf32": "tensorfloat32"}
-
-
-def forward(w, x):
-    """The logits, and the input of each layer."""
-    inputs = [x]
-    for weight, bias in w[:-1]:
-        inputs.append(jnp.tanh(inputs[-1] @ weight.T + bias))
-    return inputs[-1] @ w[-1][0].T + w[-1][1], inputs
-
-
-def cross_entropy(z, y):
-    return jnp.mean(jax.nn.logsumexp(z, 1) - jnp.take_along_axis(z, y[:, None], 1)[:, 0])
-
-
-def loss(w, x, y):
-    return cross_entropy(forward(w, x)[0], y)
-
-
-def hesscale(w, x, y):
-    """Loss, gradient and HesScale diagonal in one sweep."""
-    z, inputs = forward(w, x)
-    p = jax.nn.softmax(z)
-    g = (p - jax.nn.one_hot(y, z.shape[1])) / len(y)
-    h = (p - p * p) / len(y)
-    grads, diags = [], []
-    for (weight, _), a in zip(reversed(w), reversed(inputs), strict=True):
-        grads.append((g.T @ a, g.sum(0)))
-        diags.append((h.T @ (a * a), h.sum(0)))
-        slope = 1 - a * a
-        r = g @ weight
-        g, h = slope * r, slope * slope * (h @ (weight * weight)) - 2 * a * slope * r
-    return cross_entropy(z, y), grads[::-1], diags[::-1]
 
 
 def update(w, m, u, g, d, t):
@@ -62,27 +23,31 @@ def update(w, m, u, g, d, t):
     return w, m, u
 
 
-def adam_step(state, x, y):
+def gradient(layers, w, x, y):
+    return jax.value_and_grad(partial(loss, layers))(w, x, y)
+
+
+def adam_step(layers, state, x, y):
     w, m, u, t = state
-    value, g = jax.value_and_grad(loss)(w, x, y)
+    value, g = gradient(layers, w, x, y)
     return (*update(w, m, u, g, g, t), t + 1), value
 
 
-def adahesscale_step(state, x, y):
+def adahesscale_step(layers, state, x, y):
     w, m, u, t = state
-    value, g, d = hesscale(w, x, y)
+    value, g, d = hesscale(layers, w, x, y)
     return (*update(w, m, u, g, d, t), t + 1), value
 
 
-def ggn_product(w, x, y, v):
-    z, tangent = jax.linearize(lambda w: forward(w, x)[0], w)
+def ggn_product(layers, w, x, y, v):
+    z, tangent = jax.linearize(lambda w: forward(layers, w, x)[-1], w)
     dz = jax.jvp(jax.grad(lambda z: cross_entropy(z, y)), (z,), (tangent(v),))[1]
     return jax.linear_transpose(tangent, v)(dz)[0]
 
 
-def solve(w, x, y, b):
+def solve(layers, w, x, y, b):
     """50 iterations of conjugate gradients on G + 0.1 I, linearised once."""
-    z, tangent = jax.linearize(lambda w: forward(w, x)[0], w)
+    z, tangent = jax.linearize(lambda w: forward(layers, w, x)[-1], w)
     transpose = jax.linear_transpose(tangent, w)
 
     def matvec(v):
@@ -108,16 +73,15 @@ def solve(w, x, y, b):
 
 
 def run(case, precision: str) -> None:
-    given = problem(case)
-    x, y = jnp.asarray(given.x), jnp.asarray(given.y)
-    w = jax.tree.map(jnp.asarray, given.layers)
-    v = jax.tree.map(jnp.asarray, given.split(given.v))
+    given = Problem(case)
+    x, y = images(given.x), jnp.asarray(given.y)
+    w, v = pack(case, given.layers), pack(case, given.split(given.v))
     zeros = jax.tree.map(jnp.zeros_like, w)
     last = [None]
     clock = Clock("jax", case, precision, lambda: jax.block_until_ready(last[0]))
 
     def steps(name, step):
-        compiled, state = jax.jit(step, donate_argnums=0), [None]
+        compiled, state = jax.jit(partial(step, case.layers), donate_argnums=0), [None]
         state[0] = (*jax.tree.map(jnp.copy, (w, zeros, zeros)), jnp.float32(1))
 
         def call():
@@ -126,7 +90,7 @@ def run(case, precision: str) -> None:
         clock.row(name, call)
 
     def calls(name, function, *arguments, bundle=20):
-        compiled = jax.jit(function)
+        compiled = jax.jit(partial(function, case.layers))
 
         def call():
             last[0] = compiled(*arguments)
@@ -135,8 +99,10 @@ def run(case, precision: str) -> None:
 
     steps("adam step", adam_step)
     steps("adahesscale step", adahesscale_step)
-    calls("gradient call", jax.value_and_grad(loss), w, x, y)
+    calls("gradient call", gradient, w, x, y)
     calls("hesscale call", hesscale, w, x, y)
+    if not case.is_mlp:
+        return
     calls("ggnvp", ggn_product, w, x, y, v)
     calls("50 CG iterations on the GGN", solve, w, x, y, v, bundle=3)
 

@@ -1,6 +1,6 @@
 """PyTorch on the GPU: eager, layer by layer as published tools work, and compiled by hand.
 
-BackPACK's rows appear where it is installed.
+Images lie in the faster of the two memory formats. BackPACK's rows appear where it is installed.
 """
 
 from __future__ import annotations
@@ -8,19 +8,12 @@ from __future__ import annotations
 import sys
 
 import torch
-from common import (
-    BETA1,
-    BETA2,
-    CG_ITERATIONS,
-    DAMPING,
-    EPS,
-    LR,
-    Clock,
-    cases,
-    problem,
-)
+from common import BETA1, BETA2, CG_ITERATIONS, DAMPING, EPS, LR, Clock, cases
+from networks import Case, Problem
+from sweep_torch import hesscale
 from torch import nn
 from torch.func import functional_call, jvp, vjp
+from torch_nets import faster_format, network, resnet18
 
 PRECISIONS = {"fp32": "highest", "tf32": "high"}
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -29,37 +22,6 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 def wait() -> None:
     if DEVICE == "cuda":
         torch.cuda.synchronize()
-
-
-def network(given) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for weight, bias in given.layers:
-        linear = nn.Linear(weight.shape[1], weight.shape[0])
-        with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(weight))
-            linear.bias.copy_(torch.from_numpy(bias))
-        layers += [linear, nn.Tanh()]
-    return nn.Sequential(*layers[:-1]).to(DEVICE)
-
-
-def hesscale(w, x, y):
-    """Loss, gradient and HesScale diagonal in one sweep; w = [weight, bias, weight, bias, ...]."""
-    inputs = [x]
-    for i in range(0, len(w) - 2, 2):
-        inputs.append(torch.tanh(torch.addmm(w[i + 1], inputs[-1], w[i].T)))
-    z = torch.addmm(w[-1], inputs[-1], w[-2].T)
-    p = torch.softmax(z, 1)
-    g = (p - nn.functional.one_hot(y, z.shape[1])) / len(y)
-    h = (p - p * p) / len(y)
-    grads, diags = [], []
-    for i, a in zip(range(len(w) - 2, -1, -2), reversed(inputs), strict=True):
-        grads += [g.sum(0), g.T @ a]
-        diags += [h.sum(0), h.T @ (a * a)]
-        if i == 0:
-            break
-        slope, r = 1 - a * a, g @ w[i]
-        g, h = slope * r, slope * slope * (h @ (w[i] * w[i])) - 2 * a * slope * r
-    return nn.functional.cross_entropy(z, y), grads[::-1], diags[::-1]
 
 
 def update(w, m, u, g, d, t):
@@ -73,38 +35,75 @@ def update(w, m, u, g, d, t):
     torch._foreach_addcdiv_(w, m, size, -LR / c1)
 
 
-def compiled_step(w, m, u, x, y):
-    value, g, d = hesscale(w, x, y)
+def adahesscale_step(layers, w, m, u, x, y, unfold=False):
+    value, g, d = hesscale(layers, w, x, y, unfold)
     update(w, m, u, g, d, 1)
     return value
 
 
-def run_eager(case, precision: str) -> None:
-    given = problem(case)
-    net, clock = network(given), Clock("torch eager", case, precision, wait)
-    x, y = torch.from_numpy(given.x).to(DEVICE), torch.from_numpy(given.y).to(DEVICE)
+class Setup:
+    """A case on the device: module, batch, and parameters with the state of an optimizer."""
+
+    def __init__(self, case: Case) -> None:
+        self.given = Problem(case)
+        self.net = network(case, self.given).to(DEVICE)
+        x = torch.from_numpy(self.given.x).to(DEVICE)
+        self.y = torch.from_numpy(self.given.y).to(DEVICE)
+        self.format = faster_format(self.net, x, wait)
+        self.net.to(memory_format=self.format)
+        self.x = x.to(memory_format=self.format)
+        self.w = [p.detach().clone() for p in self.net.parameters()]
+        self.m, self.u = ([torch.zeros_like(p) for p in self.w] for _ in range(2))
+
+    def step(self, function, layers, *options):
+        with torch.no_grad():
+            return function(layers, self.w, self.m, self.u, self.x, self.y, *options)
+
+
+def gradient_rows(clock: Clock, net: nn.Module, x, y) -> None:
     loss = nn.CrossEntropyLoss()
-    adam = torch.optim.Adam(net.parameters(), LR)
+    adam = torch.optim.Adam(net.parameters(), LR, eps=EPS, foreach=True)
+
+    def gradient():
+        net.zero_grad()
+        loss(net(x), y).backward()
 
     def adam_step():
-        adam.zero_grad()
-        loss(net(x), y).backward()
+        gradient()
         adam.step()
 
     clock.row("adam step", adam_step)
-    w = [p.detach().clone() for p in net.parameters()]
-    m, u = [torch.zeros_like(p) for p in w], [torch.zeros_like(p) for p in w]
+    clock.row("gradient call", gradient)
 
-    def hesscale_step():
+
+def run_eager(case: Case, precision: str) -> None:
+    s, clock = Setup(case), Clock("torch eager", case, precision, wait)
+    gradient_rows(clock, s.net, s.x, s.y)
+
+    def sweep(unfold: bool):
         with torch.no_grad():
-            compiled_step(w, m, u, x, y)
+            return hesscale(case.layers, s.w, s.x, s.y, unfold)
 
-    clock.row("adahesscale step", hesscale_step)
-    products(clock, net, given, x, y)
+    unfold = not case.is_mlp
+    clock.row("adahesscale step", lambda: s.step(adahesscale_step, case.layers, unfold))
+    clock.row("hesscale call", lambda: sweep(unfold))
+    if unfold:
+        clock.row("hesscale call, without unfolding", lambda: sweep(False))
+    if case.is_mlp:
+        products(clock, s.net, s.given, s.x, s.y)
     try:
-        backpack_rows(clock, given, x, y)
+        backpack_rows(clock, case, s)
     except ImportError as error:
         clock.left_out("BackPACK", error)
+
+
+def run_resnet(precision: str) -> None:
+    batch = 2 if "--smoke" in sys.argv else 128
+    clock = Clock("torch eager", Case("resnet18", (3, 32, 32), (), batch), precision, wait)
+    net, x = resnet18().to(DEVICE), torch.randn(batch, 3, 32, 32, device=DEVICE)
+    form = faster_format(net, x, wait)
+    y = torch.arange(batch, device=DEVICE) % 10
+    gradient_rows(clock, net.to(memory_format=form), x.to(memory_format=form), y)
 
 
 def products(clock, net, given, x, y) -> None:
@@ -138,45 +137,50 @@ def products(clock, net, given, x, y) -> None:
         clock.row("50 CG iterations on the GGN", solve, bundle=1)
 
 
-def backpack_rows(clock, given, x, y) -> None:
+def backpack_rows(clock: Clock, case: Case, s: Setup) -> None:
     import backpack
     from backpack import extensions
 
-    net = backpack.extend(network(given))
+    net = backpack.extend(network(case, s.given).to(DEVICE)).to(memory_format=s.format)
     loss = backpack.extend(nn.CrossEntropyLoss())
 
-    def call():
-        net.zero_grad()
-        with backpack.backpack(extensions.DiagGGNMC(mc_samples=1)):
-            loss(net(x), y).backward()
+    def row(name: str, extension) -> None:
+        def call():
+            net.zero_grad()
+            with backpack.backpack(extension):
+                loss(net(s.x), s.y).backward()
 
-    clock.row("ggn_mc call", call)
+        try:
+            clock.row(name, call, bundle=5)
+        except (NotImplementedError, RuntimeError) as error:
+            clock.left_out(name, error)
+
+    row("ggn_mc call", extensions.DiagGGNMC(mc_samples=1))
+    if case.name != "allcnnc":  # 100 backward passes
+        row("ggn call", extensions.DiagGGNExact())
 
 
-def run_compiled(case, precision: str) -> None:
-    given = problem(case)
-    clock = Clock("torch compiled", case, precision, wait)
-    x, y = torch.from_numpy(given.x).to(DEVICE), torch.from_numpy(given.y).to(DEVICE)
-    w = [p.detach().clone() for p in network(given).parameters()]
-    m, u = [torch.zeros_like(p) for p in w], [torch.zeros_like(p) for p in w]
-    step = torch.compile(compiled_step, mode="reduce-overhead")
-
-    def call():
-        with torch.no_grad():
-            step(w, m, u, x, y)
-
+def run_compiled(case: Case, precision: str) -> None:
+    s, clock = Setup(case), Clock("torch compiled", case, precision, wait)
+    for tensor in (*s.w, *s.m, *s.u, s.x, s.y):  # so that a CUDA graph may change them in place
+        torch._dynamo.mark_static_address(tensor)
+    compiled = torch.compile(adahesscale_step, mode="reduce-overhead", dynamic=False)
     try:
-        clock.row("adahesscale step", call)
+        clock.row("adahesscale step", lambda: s.step(compiled, case.layers))
     except Exception as error:
         clock.left_out("adahesscale step", error)
 
 
 def main() -> None:
+    torch.backends.cudnn.benchmark = True
     for precision, name in PRECISIONS.items():
         torch.set_float32_matmul_precision(name)
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
         for case in cases():
             run_eager(case, precision)
-            run_compiled(case, precision)
+            if case.name != "allcnnc":
+                run_compiled(case, precision)
+        run_resnet(precision)
     print(f'{{"side": "torch", "version": "{torch.__version__}"}}')
 
 

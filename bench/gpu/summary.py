@@ -10,12 +10,16 @@ from importlib import metadata
 from pathlib import Path
 
 SMALL, WIDE = ("784-128-10", 128), ("784-1024-1024-10", 4096)
+LENET, CNN, ALL_CNN, RESNET = ("lenet5", 128), ("3c3d", 128), ("allcnnc", 256), ("resnet18", 128)
+EAGER = {LENET: 20, CNN: 10, ALL_CNN: 3}  # eager HesScale and BackPACK over ours
 ROWS = [
     "adam step",
     "adahesscale step",
     "gradient call",
     "hesscale call",
+    "hesscale call, without unfolding",
     "ggn_mc call",
+    "ggn call",
     "ggnvp",
     "hvp",
     "50 CG iterations on the GGN",
@@ -64,7 +68,7 @@ class Table:
         return min(times, default=None)
 
     def print(self) -> None:
-        cases = sorted({(net, batch) for _, net, batch, _, _ in self.us})
+        cases = dict.fromkeys((net, batch) for _, net, batch, _, _ in self.us)
         for case in cases:
             for precision in ("fp32", "tf32"):
                 print(f"\n{case[0]}, N = {case[1]}, {precision}; microseconds\n")
@@ -73,7 +77,20 @@ class Table:
                 for row in ROWS:
                     times = [self.get(side, case, precision, row) for side in SIDES]
                     cells = "".join(f" {t:.1f} |" if t else " |" for t in times)
-                    print(f"| {row} |{cells}")
+                    if any(times):
+                        print(f"| {row} |{cells}")
+
+
+def print_convolutions(rows: list[dict]) -> None:
+    """GFLOP/s of each layer and pass, and of cuDNN where it has the pass."""
+    found = {(r["side"], r["precision"], r["layer"], r["pass"]): r["gflops"] for r in rows}
+    places = dict.fromkeys((layer, name) for _, _, layer, name in found)
+    sides = [(side, p) for p in ("fp32", "tf32") for side in ("hesscore", "cudnn")]
+    print("\nConvolutions, N = 128; GFLOP/s\n")
+    print("| |" + "".join(f" {side}, {p} |" for side, p in sides) + "\n|---|---|---|---|---|")
+    for layer, name in places:
+        cells = [found.get((*side, layer, name)) for side in sides]
+        print(f"| {layer}, {name} |" + "".join(f" {c:.0f} |" if c else " |" for c in cells))
 
 
 def ratio(above: float | None, below: float | None) -> float | None:
@@ -87,6 +104,14 @@ def targets(table: Table, extra: dict[str, float]) -> list[dict]:
 
     def own(case, precision):
         return table.get("hesscore", case, precision, step)
+
+    def eager(case, precision):
+        """Eager HesScale's step over ours, or BackPACK's sampled diagonal over ours, if less."""
+        pairs = [
+            [table.get(side, case, precision, row) for side in ("torch eager", "hesscore")]
+            for row in (step, "ggn_mc call")
+        ]
+        return min((r for pair in pairs if (r := ratio(*pair))), default=None)
 
     found = []
     for p in ("fp32", "tf32"):
@@ -104,6 +129,17 @@ def targets(table: Table, extra: dict[str, float]) -> list[dict]:
             (f"JAX / 50 CG iterations, small, {p}", ">=", 3,
              ratio(table.get("jax", SMALL, p, cg), table.get("hesscore", SMALL, p, cg))),
         ]  # fmt: skip
+        for case in (LENET, CNN, ALL_CNN, RESNET):
+            net, ours = case[0], own(case, p)
+            found.append((f"HesScale step / own gradient step, {net}, {p}", "<=", 1.67,
+                          ratio(ours, table.get("hesscore", case, p, base))))  # fmt: skip
+            if case not in EAGER:
+                continue
+            found += [
+                (f"eager HesScale, BackPACK / ours, {net}, {p}", ">=", EAGER[case], eager(case, p)),
+                (f"best compiled / HesScale step, {net}, {p}", ">=", 1,
+                 ratio(table.best(compiled, case, p, step), ours)),
+            ]  # fmt: skip
     found.append(("update / copy bandwidth", ">=", 0.8,
                   ratio(extra.get("update bandwidth"), extra.get("copy bandwidth"))))  # fmt: skip
     return [
@@ -122,6 +158,10 @@ def main() -> None:
     rows = [line for side in ("hesscore", "jax", "torch") for line in read(logs / f"{side}.log")]
     table = Table(rows)
     table.print()
+    convolutions = [
+        line for side in ("convolutions", "cudnn") for line in read(logs / f"{side}.log")
+    ]
+    print_convolutions(convolutions)
     extra = {r["row"]: r["gb_per_s"] for r in rows if "gb_per_s" in r}
     verdicts = targets(table, extra)
     print()
@@ -138,6 +178,8 @@ def main() -> None:
         "probes": read(logs / "probes.log"),
         "targets": verdicts,
         "rows": rows,
+        "convolutions": convolutions,
+        "agreement": read(logs / "agreement.log"),
     }
     target = results / f"gpu-{datetime.date.today()}.json"
     target.write_text(json.dumps(about, indent=1) + "\n")
