@@ -8,6 +8,7 @@
 // products is the solver's choice. Batch norm is in training mode, and rows that it has no rule
 // for, or that take many passes over a deep network, are left out.
 #include <random>
+#include <stdexcept>
 
 #include "bench.hpp"
 #include "cpu/kernels_for.hpp"
@@ -219,15 +220,25 @@ std::vector<Case> cases(const Options& o) {
 
 Options parse(int argc, char** argv) {
   Options o;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string key = argv[i], value = argv[i + 1];
-    if (key == "--net") o.net = value;
-    if (key == "--activation") o.activation = value;
-    if (key == "--dtype") o.dtype = value;
-    if (key == "--only") o.only = value;
-    if (key == "--batch") o.batch = std::stoi(value);
-    if (key == "--threads") o.threads = std::stoi(value);
-    if (key == "--seconds") o.seconds = std::stod(value);
+  for (int i = 1; i < argc; i += 2) {
+    const std::string key = argv[i], value = i + 1 < argc ? argv[i + 1] : "";
+    if (key == "--net") {
+      o.net = value;
+    } else if (key == "--activation") {
+      o.activation = value;
+    } else if (key == "--dtype") {
+      o.dtype = value;
+    } else if (key == "--only") {
+      o.only = value;
+    } else if (key == "--batch") {
+      o.batch = std::stoi(value);
+    } else if (key == "--threads") {
+      o.threads = std::stoi(value);
+    } else if (key == "--seconds") {
+      o.seconds = std::stod(value);
+    } else {
+      throw std::invalid_argument("unknown option " + key + "; see the head of bench_step.cpp");
+    }
   }
   return o;
 }
@@ -248,7 +259,7 @@ int main(int argc, char** argv) try {
     set_num_threads(c.threads);
     Bench(c, o, c.dtype == DType::f32 ? f32 : f64).run();
   }
-} catch (const Error& error) {
+} catch (const std::exception& error) {
   std::fprintf(stderr, "%s\n", error.what());
   return 1;
 }

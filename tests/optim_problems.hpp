@@ -67,21 +67,24 @@ struct Problem {
 
 // Least squares without bias: z = x w.
 struct LeastSquares {
-  LeastSquares(Numbers x_, Numbers y_, std::int64_t columns_, Reduction reduction = Reduction::mean)
-      : f(make(columns_, reduction), check::device(), DType::f64),
+  LeastSquares(Numbers x_, Numbers y_, std::int64_t columns_, Reduction reduction = Reduction::mean,
+               DType dtype_ = DType::f64)
+      : f(make(columns_, reduction), check::device(), dtype_),
         rows(static_cast<std::int64_t>(y_.size())),
         columns(columns_),
-        x(vector_of(x_)),
-        y(vector_of(y_)) {}
+        dtype(dtype_),
+        x(vector_of(x_, dtype_)),
+        y(vector_of(y_, dtype_)) {}
   static Graph make(std::int64_t columns, Reduction reduction) {
     GraphBuilder b;
     return b.finish(b.linear(b.input({columns}), 1, false), MSELoss{reduction});
   }
   Batch batch() const {
-    return {View(x.data(), DType::f64, {rows, columns}), View(y.data(), DType::f64, {rows, 1})};
+    return {View(x.data(), dtype, {rows, columns}), View(y.data(), dtype, {rows, 1})};
   }
   Objective f;
   std::int64_t rows, columns;
+  DType dtype;
   Vector x, y;
 };
 

@@ -102,7 +102,7 @@ TEST("gauss-newton stays where the gradient is zero") {
   CHECK(w.to_host() == Numbers({2, 3}));
 }
 
-TEST("the damping stays in its range, and stands still at the minimum") {
+TEST("the damping stays in its range") {
   if (!check::tests_cpu()) return;  // hundreds of steps
   for (const DType dtype : {DType::f32, DType::f64}) {
     const Problem p(dtype, 0, 60);
@@ -112,9 +112,19 @@ TEST("the damping stays in its range, and stands still at the minimum") {
       const double damping = opt.step(w, p.batch()).damping;
       CHECK(damping >= 1e-17 && damping <= 1e13);
     }
-    const Optimizer::State state = opt.state();
-    opt.step(w, p.batch());
-    CHECK(opt.state().scalars.at("damping") == state.scalars.at("damping"));
+  }
+}
+
+TEST("the damping stands still at the minimum") {
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    const LeastSquares p(random_numbers(30, 5), random_numbers(10, 6), 3, Reduction::mean, dtype);
+    Optimizer opt(p.f, GaussNewton{.damping = 1e-2});
+    Vector w = vector_of({1, 2, 3}, dtype);
+    for (int k = 0; k < 20; ++k) opt.step(w, p.batch());
+    const double damping = opt.state().scalars.at("damping");
+    CHECK(damping > 1e-5 && damping < 1e-2);
+    for (int k = 0; k < 20; ++k) opt.step(w, p.batch());
+    CHECK(opt.state().scalars.at("damping") == damping);
   }
 }
 

@@ -66,5 +66,15 @@ class Buffers:
         w : (P,) array
         x : (N, ...) array, or dict of them
         train : True or (seed, step)
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import hesscore as hc
+        >>> net = hc.Sequential(hc.BatchNorm1d(2, momentum=0.5), hc.Linear(2, 1))
+        >>> f = hc.Objective(net, hc.MSELoss(), input_shape=(2,))
+        >>> f.update_buffers(f.init(), np.array([[0.0, 4.0], [2.0, 4.0]], np.float32))
+        >>> f.buffers["0.running_mean"]
+        array([0.5, 2. ], dtype=float32)
         """
         self._core.update_buffers(w, x, train)
