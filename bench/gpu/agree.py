@@ -11,48 +11,50 @@ import sys
 from collections.abc import Callable
 
 import numpy as np
-from networks import Case, Problem, all_cnn_c, cnn_3c3d, join, lenet5, mlp
+from networks import Case, NetCase, Problem, layers, make, name
+from problem import join
 
 import hesscore as hc
 
 LARGEST = 1e-4
 MODELS = {
+    "12-9-3": lambda: hc.models.mlp(12, 9, 3),
     "lenet5": hc.models.lenet5,
     "3c3d": hc.models.cnn_3c3d,
     "allcnnc": lambda: hc.models.all_cnn_c(dropout=False),
 }
 
 
-def hesscore_side(case: Case, given: Problem) -> list[np.ndarray]:
-    net = hc.models.mlp(12, 9, 3) if case.is_mlp else MODELS[case.name]()
-    f = hc.Objective(net, hc.CrossEntropyLoss(), input_shape=case.input)
+def hesscore_side(case: Case | NetCase, given: Problem) -> list[np.ndarray]:
+    net = MODELS[name(case)]()
+    f = hc.Objective(net, hc.CrossEntropyLoss(), input_shape=case.input_shape)
     w, x = given.w.astype(float), given.x.astype(float)
     found = f.evaluate(w, x, given.y, ("loss", "grad", "hesscale"))
     return [np.asarray(found["loss"]), found["grad"], found["hesscale"]]
 
 
-def jax_side(case: Case, given: Problem) -> list[np.ndarray]:
+def jax_side(case: Case | NetCase, given: Problem) -> list[np.ndarray]:
     import jax
     import sweep_jax
 
     jax.config.update("jax_default_matmul_precision", "highest")
-    sweep = jax.jit(lambda w, x, y: sweep_jax.hesscale(case.layers, w, x, y))
+    sweep = jax.jit(lambda w, x, y: sweep_jax.hesscale(layers(case), w, x, y))
     w = sweep_jax.pack(case, given.layers)
     loss, grad, diag = sweep(w, sweep_jax.images(given.x), given.y)
     flat = [join(sweep_jax.unpack(case, parts)) for parts in (grad, diag)]
     return [np.asarray(loss), *flat]
 
 
-def torch_side(unfold: bool) -> Callable[[Case, Problem], list[np.ndarray]]:
-    def side(case: Case, given: Problem) -> list[np.ndarray]:
+def torch_side(unfold: bool) -> Callable[[Case | NetCase, Problem], list[np.ndarray]]:
+    def side(case: Case | NetCase, given: Problem) -> list[np.ndarray]:
         import sweep_torch
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
         torch.backends.cudnn.allow_tf32 = False
-        w = [torch.from_numpy(p).to(device) for pair in given.layers for p in pair]
+        w = [torch.from_numpy(p).to(device) for p in given.parameters]
         x, y = torch.from_numpy(given.x).to(device), torch.from_numpy(given.y).to(device)
-        loss, grad, diag = sweep_torch.hesscale(case.layers, w, x, y, unfold)
+        loss, grad, diag = sweep_torch.hesscale(layers(case), w, x, y, unfold)
         return [loss.cpu().numpy(), *(join(p.cpu() for p in parts) for parts in (grad, diag))]
 
     return side
@@ -67,13 +69,14 @@ SIDES = {
 
 def main() -> int:
     worst = 0.0
-    for case in (mlp(12, 9, 3, batch=5), lenet5(4), cnn_3c3d(4), all_cnn_c(4)):
-        given = Problem(case)
+    nets = (NetCase(net, 4) for net in ("lenet5", "3c3d", "allcnnc"))
+    for case in (Case((12, 9, 3), "tanh", 5), *nets):
+        given = make(case)
         exact = hesscore_side(case, given)
-        for name, side in SIDES.items():
-            line = {"side": name, "net": case.name}
+        for side, compute in SIDES.items():
+            line = {"side": side, "net": name(case)}
             try:
-                found = side(case, given)
+                found = compute(case, given)
             except ImportError as error:
                 print(json.dumps(line | {"left_out": str(error)}))
                 continue

@@ -8,20 +8,21 @@ import sys
 import time
 from collections.abc import Callable
 
-from networks import Case, all_cnn_c, cnn_3c3d, lenet5, mlp
+from networks import Case, NetCase, name
 
 LR, BETA1, BETA2, EPS, DAMPING, CG_ITERATIONS = 1e-6, 0.9, 0.999, 1.0, 0.1, 50
 
 
-def cases() -> list[Case]:
+def cases() -> list[Case | NetCase]:
     """All cases; with --smoke small ones, to see that every row runs."""
     if "--smoke" in sys.argv:
-        return [mlp(12, 9, 3, batch=5), lenet5(2), cnn_3c3d(2), all_cnn_c(2)]
+        nets = ("lenet5", "3c3d", "allcnnc")
+        return [Case((12, 9, 3), "tanh", 5), *(NetCase(net, 2) for net in nets)]
     return [
-        mlp(784, 128, 10, batch=128),
-        mlp(784, 1024, 1024, 10, batch=128),
-        mlp(784, 1024, 1024, 10, batch=4096),
-        *(lenet5(128), cnn_3c3d(128), all_cnn_c(256)),
+        Case((784, 128, 10), "tanh", 128),
+        Case((784, 1024, 1024, 10), "tanh", 128),
+        Case((784, 1024, 1024, 10), "tanh", 4096),
+        *(NetCase("lenet5", 128), NetCase("3c3d", 128), NetCase("allcnnc", 256)),
     ]
 
 
@@ -30,12 +31,12 @@ class Clock:
     """Times calls that leave work behind on the device, until that work is done."""
 
     side: str
-    case: Case
+    case: Case | NetCase
     precision: str
     wait: Callable[[], None]
     seconds: float = 0.0 if "--smoke" in sys.argv else 0.2
 
-    def row(self, name: str, call: Callable[[], object], bundle: int = 20) -> None:
+    def row(self, row: str, call: Callable[[], object], bundle: int = 20) -> None:
         """Print the median over bundles of calls, in microseconds a call."""
         for _ in range(3):
             call()
@@ -54,16 +55,16 @@ class Clock:
             samples.append((time.perf_counter() - start) / bundle)
         samples.sort()
         self._print(
-            name,
+            row,
             us=round(1e6 * samples[len(samples) // 2], 2),
             best_us=round(1e6 * samples[0], 2),
         )
 
-    def left_out(self, name: str, error: BaseException) -> None:
+    def left_out(self, row: str, error: BaseException) -> None:
         """Say that a row could not be run."""
         text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        self._print(name, left_out=text[:200])
+        self._print(row, left_out=text[:200])
 
     def _print(self, row: str, **values) -> None:
-        about = {"side": self.side, "net": self.case.name, "batch": self.case.batch}
+        about = {"side": self.side, "net": name(self.case), "batch": self.case.batch}
         print(json.dumps(about | {"precision": self.precision, "row": row} | values), flush=True)

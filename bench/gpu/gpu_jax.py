@@ -8,7 +8,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from common import BETA1, BETA2, CG_ITERATIONS, DAMPING, EPS, LR, Clock, cases
-from networks import Problem
+from networks import NetCase, make
+from networks import layers as layers_of
 from sweep_jax import cross_entropy, forward, hesscale, images, loss, pack
 
 PRECISIONS = {"fp32": "highest", "tf32": "tensorfloat32"}
@@ -73,7 +74,7 @@ def solve(layers, w, x, y, b):
 
 
 def run(case, precision: str) -> None:
-    given = Problem(case)
+    given, layers = make(case), layers_of(case)
     x, y = images(given.x), jnp.asarray(given.y)
     w, v = pack(case, given.layers), pack(case, given.split(given.v))
     zeros = jax.tree.map(jnp.zeros_like, w)
@@ -81,7 +82,7 @@ def run(case, precision: str) -> None:
     clock = Clock("jax", case, precision, lambda: jax.block_until_ready(last[0]))
 
     def steps(name, step):
-        compiled, state = jax.jit(partial(step, case.layers), donate_argnums=0), [None]
+        compiled, state = jax.jit(partial(step, layers), donate_argnums=0), [None]
         state[0] = (*jax.tree.map(jnp.copy, (w, zeros, zeros)), jnp.float32(1))
 
         def call():
@@ -90,7 +91,7 @@ def run(case, precision: str) -> None:
         clock.row(name, call)
 
     def calls(name, function, *arguments, bundle=20):
-        compiled = jax.jit(partial(function, case.layers))
+        compiled = jax.jit(partial(function, layers))
 
         def call():
             last[0] = compiled(*arguments)
@@ -101,7 +102,7 @@ def run(case, precision: str) -> None:
     steps("adahesscale step", adahesscale_step)
     calls("gradient call", gradient, w, x, y)
     calls("hesscale call", hesscale, w, x, y)
-    if not case.is_mlp:
+    if isinstance(case, NetCase):
         return
     calls("ggnvp", ggn_product, w, x, y, v)
     calls("50 CG iterations on the GGN", solve, w, x, y, v, bundle=3)

@@ -9,19 +9,14 @@ import sys
 
 import torch
 from common import BETA1, BETA2, CG_ITERATIONS, DAMPING, EPS, LR, Clock, cases
-from networks import Case, Problem
+from networks import Case, NetCase
 from sweep_torch import hesscale
 from torch import nn
 from torch.func import functional_call, jvp, vjp
-from torch_nets import faster_format, network, resnet18
+from torch_nets import network
+from torch_setup import DEVICE, Setup, wait
 
 PRECISIONS = {"fp32": "highest", "tf32": "high"}
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def wait() -> None:
-    if DEVICE == "cuda":
-        torch.cuda.synchronize()
 
 
 def update(w, m, u, g, d, t):
@@ -41,25 +36,6 @@ def adahesscale_step(layers, w, m, u, x, y, unfold=False):
     return value
 
 
-class Setup:
-    """A case on the device: module, batch, and parameters with the state of an optimizer."""
-
-    def __init__(self, case: Case) -> None:
-        self.given = Problem(case)
-        self.net = network(case, self.given).to(DEVICE)
-        x = torch.from_numpy(self.given.x).to(DEVICE)
-        self.y = torch.from_numpy(self.given.y).to(DEVICE)
-        self.format = faster_format(self.net, x, wait)
-        self.net.to(memory_format=self.format)
-        self.x = x.to(memory_format=self.format)
-        self.w = [p.detach().clone() for p in self.net.parameters()]
-        self.m, self.u = ([torch.zeros_like(p) for p in self.w] for _ in range(2))
-
-    def step(self, function, layers, *options):
-        with torch.no_grad():
-            return function(layers, self.w, self.m, self.u, self.x, self.y, *options)
-
-
 def gradient_rows(clock: Clock, net: nn.Module, x, y) -> None:
     loss = nn.CrossEntropyLoss()
     adam = torch.optim.Adam(net.parameters(), LR, eps=EPS, foreach=True)
@@ -76,20 +52,20 @@ def gradient_rows(clock: Clock, net: nn.Module, x, y) -> None:
     clock.row("gradient call", gradient)
 
 
-def run_eager(case: Case, precision: str) -> None:
+def run_eager(case: Case | NetCase, precision: str) -> None:
     s, clock = Setup(case), Clock("torch eager", case, precision, wait)
     gradient_rows(clock, s.net, s.x, s.y)
 
     def sweep(unfold: bool):
         with torch.no_grad():
-            return hesscale(case.layers, s.w, s.x, s.y, unfold)
+            return hesscale(s.layers, s.w, s.x, s.y, unfold)
 
-    unfold = not case.is_mlp
-    clock.row("adahesscale step", lambda: s.step(adahesscale_step, case.layers, unfold))
+    unfold = isinstance(case, NetCase)
+    clock.row("adahesscale step", lambda: s.step(adahesscale_step, unfold))
     clock.row("hesscale call", lambda: sweep(unfold))
     if unfold:
         clock.row("hesscale call, without unfolding", lambda: sweep(False))
-    if case.is_mlp:
+    else:
         products(clock, s.net, s.given, s.x, s.y)
     try:
         backpack_rows(clock, case, s)
@@ -98,12 +74,9 @@ def run_eager(case: Case, precision: str) -> None:
 
 
 def run_resnet(precision: str) -> None:
-    batch = 2 if "--smoke" in sys.argv else 128
-    clock = Clock("torch eager", Case("resnet18", (3, 32, 32), (), batch), precision, wait)
-    net, x = resnet18().to(DEVICE), torch.randn(batch, 3, 32, 32, device=DEVICE)
-    form = faster_format(net, x, wait)
-    y = torch.arange(batch, device=DEVICE) % 10
-    gradient_rows(clock, net.to(memory_format=form), x.to(memory_format=form), y)
+    case = NetCase("resnet18", 2 if "--smoke" in sys.argv else 128)
+    s = Setup(case)
+    gradient_rows(Clock("torch eager", case, precision, wait), s.net, s.x, s.y)
 
 
 def products(clock, net, given, x, y) -> None:
@@ -137,11 +110,11 @@ def products(clock, net, given, x, y) -> None:
         clock.row("50 CG iterations on the GGN", solve, bundle=1)
 
 
-def backpack_rows(clock: Clock, case: Case, s: Setup) -> None:
+def backpack_rows(clock: Clock, case: Case | NetCase, s: Setup) -> None:
     import backpack
     from backpack import extensions
 
-    net = backpack.extend(network(case, s.given).to(DEVICE)).to(memory_format=s.format)
+    net = backpack.extend(network(s.given).to(DEVICE)).to(memory_format=s.format)
     loss = backpack.extend(nn.CrossEntropyLoss())
 
     def row(name: str, extension) -> None:
@@ -156,17 +129,17 @@ def backpack_rows(clock: Clock, case: Case, s: Setup) -> None:
             clock.left_out(name, error)
 
     row("ggn_mc call", extensions.DiagGGNMC(mc_samples=1))
-    if case.name != "allcnnc":  # 100 backward passes
+    if case.classes < 100:  # a backward pass for each class
         row("ggn call", extensions.DiagGGNExact())
 
 
-def run_compiled(case: Case, precision: str) -> None:
+def run_compiled(case: Case | NetCase, precision: str) -> None:
     s, clock = Setup(case), Clock("torch compiled", case, precision, wait)
     for tensor in (*s.w, *s.m, *s.u, s.x, s.y):  # so that a CUDA graph may change them in place
         torch._dynamo.mark_static_address(tensor)
     compiled = torch.compile(adahesscale_step, mode="reduce-overhead", dynamic=False)
     try:
-        clock.row("adahesscale step", lambda: s.step(compiled, case.layers))
+        clock.row("adahesscale step", lambda: s.step(compiled))
     except Exception as error:
         clock.left_out("adahesscale step", error)
 
@@ -178,7 +151,7 @@ def main() -> None:
         torch.backends.cudnn.allow_tf32 = precision == "tf32"
         for case in cases():
             run_eager(case, precision)
-            if case.name != "allcnnc":
+            if case.classes < 100:
                 run_compiled(case, precision)
         run_resnet(precision)
     print(f'{{"side": "torch", "version": "{torch.__version__}"}}')

@@ -5,19 +5,19 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from jax import lax
-from networks import Case, Layer
+from networks import Layer, layers, shapes
 
 
-def pack(case: Case, pairs) -> list[tuple]:
+def pack(case, pairs) -> list[tuple]:
     """The (weight, bias) of each layer or (), as the sweep wants them: kernels (h, w, in, out).
 
     The columns of a dense layer behind an image follow its positions, then its channels.
     """
     parts, given, image = [], iter(pairs), None
-    for layer, x in zip(case.layers, case.shapes(), strict=False):
-        if layer.weight(x) is None:
+    for layer, x in zip(layers(case), shapes(case), strict=False):
+        if not layer.has_weight:
             parts.append(())
-            image = x if layer.kind == "flatten" else image
+            image = x if layer.kind == "flatten" and len(x) == 3 else image
             continue
         weight, bias = next(given)
         if layer.kind == "conv":
@@ -29,12 +29,12 @@ def pack(case: Case, pairs) -> list[tuple]:
     return parts
 
 
-def unpack(case: Case, parts) -> list:
+def unpack(case, parts) -> list:
     """The other way: weight, bias, weight, bias, ... in PyTorch's layout."""
     arrays, image = [], None
-    for layer, x, part in zip(case.layers, case.shapes(), parts, strict=False):
+    for layer, x, part in zip(layers(case), shapes(case), parts, strict=False):
         if not part:
-            image = x if layer.kind == "flatten" else image
+            image = x if layer.kind == "flatten" and len(x) == 3 else image
             continue
         weight, bias = part
         if layer.kind == "conv":
@@ -62,9 +62,9 @@ def apply(layer: Layer, w, x):
             rows = 2 * [(layer.padding, layer.padding)]
             order = ("NHWC", "HWIO", "NHWC")
             return lax.conv_general_dilated(x, w[0], strides[1:3], rows, None, None, order) + w[1]
-        case "avg":
+        case "mean_pool":
             return lax.reduce_window(x, 0.0, lax.add, window, strides, "VALID") / layer.kernel**2
-        case "max":
+        case "max_pool":
             beyond = [-(n - layer.kernel) % layer.stride for n in x.shape[1:3]]
             padding = [(0, 0), *((0, n) for n in beyond), (0, 0)]
             return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, padding)
@@ -77,10 +77,10 @@ def apply(layer: Layer, w, x):
     return x.reshape(len(x), -1)
 
 
-def forward(layers, w, x):
+def forward(net, w, x):
     """The input, and the output of each layer."""
     values = [x]
-    for layer, part in zip(layers, w, strict=True):
+    for layer, part in zip(net, w, strict=True):
         values.append(apply(layer, part, values[-1]))
     return values
 
@@ -89,8 +89,8 @@ def cross_entropy(z, y):
     return jnp.mean(jax.nn.logsumexp(z, 1) - jnp.take_along_axis(z, y[:, None], 1)[:, 0])
 
 
-def loss(layers, w, x, y):
-    return cross_entropy(forward(layers, w, x)[-1], y)
+def loss(net, w, x, y):
+    return cross_entropy(forward(net, w, x)[-1], y)
 
 
 def backward(layer: Layer, w, x, y, g, h):
@@ -109,20 +109,20 @@ def backward(layer: Layer, w, x, y, g, h):
         squares = jax.tree.map(jnp.square, (w, x))
         hw, hx = jax.vjp(lambda w, x: apply(layer, w, x), *squares)[1](h)
         return gx, hx, gw, hw
-    window = {"avg": layer.kernel**2, "mean": x.size // y.size}.get(layer.kind, 1)
+    window = {"mean_pool": layer.kernel**2, "mean": x.size // y.size}.get(layer.kind, 1)
     return gx, pull(h)[1] / window, (), ()
 
 
-def hesscale(layers, w, x, y):
+def hesscale(net, w, x, y):
     """Loss, gradient and HesScale diagonal in one sweep."""
-    values = forward(layers, w, x)
+    values = forward(net, w, x)
     z = values[-1]
     p = jax.nn.softmax(z)
     g = (p - jax.nn.one_hot(y, z.shape[1])) / len(y)
     h = (p - p * p) / len(y)
     grads, diags = [], []
-    for i in reversed(range(len(layers))):
-        g, h, gw, hw = backward(layers[i], w[i], values[i], values[i + 1], g, h)
+    for i in reversed(range(len(net))):
+        g, h, gw, hw = backward(net[i], w[i], values[i], values[i + 1], g, h)
         grads.append(gw)
         diags.append(hw)
     return cross_entropy(z, y), grads[::-1], diags[::-1]

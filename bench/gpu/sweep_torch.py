@@ -12,9 +12,7 @@ aten = torch.ops.aten
 def parts(layers, w):
     """The [weight, bias] of each layer, or [], from [weight, bias, weight, bias, ...]."""
     given = iter(w)
-    return [
-        [next(given), next(given)] if layer.kind in ("linear", "conv") else [] for layer in layers
-    ]
+    return [[next(given), next(given)] if layer.has_weight else [] for layer in layers]
 
 
 def apply(layer: Layer, w, x):
@@ -24,9 +22,9 @@ def apply(layer: Layer, w, x):
             return torch.addmm(w[1], x, w[0].T), None
         case "conv":
             return functional.conv2d(x, w[0], w[1], layer.stride, layer.padding), None
-        case "avg":
+        case "mean_pool":
             return functional.avg_pool2d(x, layer.kernel), None
-        case "max":
+        case "max_pool":
             return functional.max_pool2d(
                 x, layer.kernel, layer.stride, ceil_mode=True, return_indices=True
             )
@@ -43,9 +41,9 @@ def transpose(layer: Layer, x, y, chosen, g):
     """The transpose of a pooling layer, of mean or of flatten."""
     window = 2 * [layer.kernel], 2 * [layer.stride], [0, 0]
     match layer.kind:
-        case "avg":
+        case "mean_pool":
             return aten.avg_pool2d_backward(g, x, *window, False, True, None)
-        case "max":
+        case "max_pool":
             return aten.max_pool2d_with_indices_backward(g, x, *window, [1, 1], True, chosen)
         case "mean":
             return (g * (y.numel() / x.numel()))[:, :, None, None].expand_as(x)
@@ -100,7 +98,7 @@ def hesscale(layers, w, x, y, unfold: bool = False):
         elif layer.kind == "relu":
             g, h = g * (above > 0), h * (above > 0)
         else:
-            share = {"avg": layer.kernel**2, "mean": below.numel() / above.numel()}
+            share = {"mean_pool": layer.kernel**2, "mean": below.numel() / above.numel()}
             g = transpose(layer, below, above, chosen[i], g)
             h = transpose(layer, below, above, chosen[i], h) / share.get(layer.kind, 1)
     return functional.cross_entropy(z, y), grads, diags
