@@ -6,9 +6,11 @@
 //   table.get<Fill>(DType::f32)(stream, args);        // by hand; plans call through Emit
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "hesscore/core.hpp"
 
@@ -18,8 +20,35 @@ using AnyKernel = void (*)(void* stream, const void* args);
 template <class Key>
 using Kernel = void (*)(void* stream, const typename Key::Args& args);
 
+// Bytes that kernels keep beside their operands, the largest of all calls for each buffer: of the
+// calling thread, and of every thread.
+struct Workspace {
+  std::array<std::int64_t, 16> own{}, each{};
+
+  void add(std::int64_t& buffer, std::int64_t bytes) { buffer = buffer < bytes ? bytes : buffer; }
+  std::int64_t bytes(int threads) const {
+    std::int64_t sum = 0;
+    for (std::size_t i = 0; i < own.size(); ++i) {
+      sum += (own[i] < each[i] ? each[i] : own[i]) + (threads - 1) * each[i];
+    }
+    return sum;
+  }
+};
+
 class HESSCORE_API KernelTable {
  public:
+  // Calls a kernel that only notes what workspace it would need.
+  using Rehearse = void (*)(AnyKernel kernel, const void* args, Workspace& needed);
+  void set_rehearsal(Rehearse call) { rehearse_ = call; }
+  template <class Key>
+  void add_rehearsed(DType dtype, Kernel<Key> kernel) {
+    add<Key>(dtype, kernel);
+    rehearsed_.insert(find(Key::name, dtype));
+  }
+  void rehearse(AnyKernel kernel, const void* args, Workspace& needed) const {
+    if (rehearsed_.count(kernel) > 0) rehearse_(kernel, args, needed);
+  }
+
   template <class Key>
   void add(DType dtype, Kernel<Key> kernel) {
     // by way of a third type: these two differ in their argument, as every kernel does
@@ -34,6 +63,8 @@ class HESSCORE_API KernelTable {
  private:
   void put(std::string_view name, DType dtype, AnyKernel kernel);
   std::unordered_map<std::string, AnyKernel> kernels_;
+  std::unordered_set<AnyKernel> rehearsed_;
+  Rehearse rehearse_ = nullptr;
 };
 
 // Where a kernel reads or writes. While a plan is being emitted it names a slot and an offset in

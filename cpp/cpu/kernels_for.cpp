@@ -5,6 +5,7 @@
 
 #include "cpu/factorisations.hpp"
 #include "cpu/isa/register.hpp"
+#include "cpu/parallel.hpp"
 
 namespace hesscore::cpu {
 namespace {
@@ -64,6 +65,7 @@ KernelTable make_kernel_table(std::string_view isa) {
     KernelTable table;
     v.fill(table);
     register_factorisations(table);
+    table.set_rehearsal(&rehearse);
     return table;
   }
   std::string all;

@@ -197,10 +197,12 @@ struct Scratch {
   }
 };
 thread_local Scratch thread_scratch;
+thread_local Workspace* rehearsed = nullptr;
 
 }  // namespace
 
 void parallel_run(std::int64_t tasks, Task task, void* context) {
+  if (rehearsed != nullptr) return;
   if (tasks <= 1 || tasks > kMostTasks || inside_task || num_threads() == 1 || state.stopped ||
       state.busy.exchange(true, std::memory_order_acquire)) {
     for (std::int64_t i = 0; i < tasks; ++i) task(context, i);
@@ -218,6 +220,19 @@ int num_threads() {
   const int all = static_cast<int>(std::thread::hardware_concurrency());
   set_num_threads(all);
   return all < 1 ? 1 : all;
+}
+
+Workspace* rehearsal() { return rehearsed; }
+
+void rehearse(AnyKernel kernel, const void* args, Workspace& needed) {
+  rehearsed = &needed;
+  try {
+    kernel(nullptr, args);
+  } catch (...) {
+    rehearsed = nullptr;
+    throw;
+  }
+  rehearsed = nullptr;
 }
 
 void* scratch(int which, std::int64_t bytes) {

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "backend/kernel_table.hpp"
+
 namespace hesscore::cpu {
 
 using Task = void (*)(void* context, std::int64_t task);
@@ -38,5 +40,10 @@ int num_threads();
 // first 64 bytes of fresh memory are zero: a header there says whether it is one. `which` < 16
 // separates buffers that are alive together.
 void* scratch(int which, std::int64_t bytes);
+
+// Where the kernel that is called notes its need of scratch memory instead of running, or null.
+// Tasks do not run meanwhile.
+Workspace* rehearsal();
+void rehearse(AnyKernel kernel, const void* args, Workspace& needed);
 
 }  // namespace hesscore::cpu

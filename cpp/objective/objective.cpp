@@ -140,16 +140,22 @@ double Objective::evaluate(View w, const Batch& batch, const Outputs& out, const
 std::int64_t Objective::memory(std::int64_t batch, const std::vector<std::string>& quantities,
                                DType dtype, bool train, int samples) const {
   if (batch < 1) throw OptionError("batch", "a positive number", std::to_string(batch));
-  Request r = request_for(quantities, samples);
-  r.dtype = dtype;
-  r.batch = batch;
-  r.train = train;
-  const std::int64_t outputs = r.predict ? batch * element_count(output_shape()) : 0;
-  const auto vectors = static_cast<std::int64_t>(r.diag.size()) + (r.grad ? 1 : 0);
-  Emit e(impl_->kernels(), dtype);
-  compose(r, graph(), impl_->loss(), e);
-  return Plan::arena_bytes(std::move(e)) +
-         (outputs + vectors * num_params()) * static_cast<std::int64_t>(size_of(dtype));
+  Workspace needed;
+  std::int64_t bytes = 0;
+  for (Request& r : requests_for(quantities, samples)) {
+    r.dtype = dtype;
+    r.batch = batch;
+    r.train = train;
+    Emit e(impl_->kernels(), dtype);
+    compose(r, graph(), impl_->loss(), e);
+    bytes += Plan::memory(std::move(e), needed);
+    const bool outputs = r.predict || r.what == Request::What::jvp;
+    const bool product = r.what == Request::What::product || r.what == Request::What::vjp;
+    const auto vectors = static_cast<std::int64_t>(r.diag.size()) + (r.grad || product ? 1 : 0);
+    bytes += (vectors * num_params() + (outputs ? batch * element_count(output_shape()) : 0)) *
+             static_cast<std::int64_t>(size_of(dtype));
+  }
+  return bytes + needed.bytes(num_threads());
 }
 
 void Objective::predict(View w, const Inputs& x, Target out, const Mode& mode) const {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <tuple>
 #include <utility>
 
 #include "ops/op.hpp"
@@ -54,6 +55,26 @@ std::vector<bool> couples(const Graph& graph, bool train) {
   return coupled;
 }
 
+// Adds the request for a product of that name.
+bool product_by_name(std::string_view name, std::vector<Request>& requests) {
+  using What = Request::What;
+  constexpr std::tuple<std::string_view, What, Product> kProducts[] = {
+      {"hvp", What::product, Product::hessian},
+      {"ggnvp", What::product, Product::ggn},
+      {"fishervp", What::product, Product::fisher_empirical},
+      {"jvp", What::jvp, Product::hessian},
+      {"vjp", What::vjp, Product::hessian}};
+  for (const auto& [known, what, product] : kProducts) {
+    if (known != name) continue;
+    Request r;
+    r.what = what;
+    r.product = product;
+    requests.push_back(r);
+    return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::vector<std::vector<std::string>> supported(const Graph& graph, bool train) {
@@ -67,9 +88,13 @@ std::vector<std::vector<std::string>> supported(const Graph& graph, bool train) 
   return rows;
 }
 
-Request request_for(const std::vector<std::string>& quantities, int samples) {
+std::vector<Request> requests_for(const std::vector<std::string>& quantities, int samples) {
+  std::vector<Request> products;
   Request r;
+  bool evaluated = false;
   for (const std::string& name : quantities) {
+    if (product_by_name(name, products)) continue;
+    evaluated = true;
     const auto* const known = std::find_if(std::begin(kDiagonals), std::end(kDiagonals),
                                            [&](const auto& d) { return d.first == name; });
     if (known != std::end(kDiagonals)) {
@@ -80,10 +105,12 @@ Request request_for(const std::vector<std::string>& quantities, int samples) {
     } else if (name == "predict") {
       r.predict = true;
     } else if (name != "loss") {
-      throw OptionError("quantities", "loss, grad, predict and diagonals", "'" + name + "'");
+      throw OptionError("quantities", "loss, grad, predict, diagonals, and products such as hvp",
+                        "'" + name + "'");
     }
   }
-  return r;
+  if (evaluated) products.push_back(r);
+  return products;
 }
 
 void check_supported(const Request& r, const Graph& graph) {

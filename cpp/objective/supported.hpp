@@ -9,8 +9,8 @@ namespace hesscore {
 // Throws UnsupportedError that names every layer without a rule for the request.
 void check_supported(const Request& r, const Graph& graph);
 
-// The request for quantities by name: "loss", "grad", "predict" and the diagonals. Throws
-// OptionError for other names.
-Request request_for(const std::vector<std::string>& quantities, int samples);
+// The requests for quantities by name: one for all that evaluate() knows, and one for each product.
+// Throws OptionError for other names.
+std::vector<Request> requests_for(const std::vector<std::string>& quantities, int samples);
 
 }  // namespace hesscore

@@ -34,9 +34,15 @@ Plan::Plan(Emit&& emit, Device& device)
   load_constants(emit.slots_, offsets, emit.dtype_);
 }
 
-std::int64_t Plan::arena_bytes(Emit&& emit) {
+std::int64_t Plan::memory(Emit&& emit, Workspace& needed) {
   std::int64_t total = 0;
   pack_arena(emit.slots_, emit.phase_begin_.size(), &total);
+  for (const Patch& p : emit.patches_) {  // some address, which nobody reads
+    reinterpret_cast<Operand*>(emit.args_.data() + p.operand)->ptr = emit.args_.data();
+  }
+  for (const Step& s : emit.steps_) {
+    emit.kernels_.rehearse(s.kernel, emit.args_.data() + s.args, needed);
+  }
   return total;
 }
 

@@ -20,8 +20,8 @@ class Plan {
   bool uses(int port) const;
   void run() { run_steps(0, steps_.size()); }
   void run_phase(std::size_t phase);
-  // The arena that a plan would need.
-  static std::int64_t arena_bytes(Emit&& emit);
+  // What a plan would need: its arena and the workspace of its kernels.
+  static std::int64_t memory(Emit&& emit, Workspace& needed);
   std::int64_t arena_bytes() const { return static_cast<std::int64_t>(arena_.bytes()); }
 
  private:

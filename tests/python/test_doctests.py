@@ -11,6 +11,7 @@ import pytest
 import hesscore as hc
 
 MODULES = [
+    "_buffers",
     "_evaluations",
     "_parameters",
     "config",

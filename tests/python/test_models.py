@@ -113,6 +113,7 @@ def test_outputs_and_gradients_equal_those_of_pytorch(name, train, rng):
         pytest.skip("its dropout draws other masks")
     net = make()
     f = objective(net, shape)
+    torch.set_num_threads(1)  # its threads and ours would wait for each other
     theirs = translate(net, torch.nn).double().train(train)
     w = f.init(dtype="float64")
     w += 0.01 * rng.normal(size=w.shape)

@@ -18,6 +18,8 @@ struct Panels {
   void (*pack)(const void* context, std::int64_t item, std::int64_t k, std::int64_t depth,
                std::int64_t column, std::int64_t columns, int vectors, bool squares,
                T* out) = nullptr;
+  // What the first needs for `depth` rows at a time.
+  void (*note)(const void* context, std::int64_t depth, Workspace& needed) = nullptr;
 };
 
 // C (rows, columns) (+)= S (rows, k) V (k, columns), with S broadcast and V read in vectors.
@@ -70,6 +72,7 @@ HC_INLINE std::int64_t at_least(std::int64_t x, std::int64_t limit) {
 template <class F>
 HC_INLINE void for_each_task(std::int64_t n, bool serial, const F& body) {
   if (serial) {
+    if (rehearsal() != nullptr) return;
     for (std::int64_t i = 0; i < n; ++i) body(i);
   } else {
     parallel_for(n, body);
@@ -120,6 +123,7 @@ class Blocks {
   void run() {
     const std::int64_t tiles =
         pack_s_ ? at_most(at_least(kScratch / s_tile_size(), 1), tiles_.parts) : tiles_.parts;
+    if (Workspace* needed = rehearsal()) return note(*needed, tiles);
     Block b;
     for (b.tile = 0; b.tile < tiles_.parts; b.tile += tiles) {
       b.tiles = at_most(tiles, tiles_.parts - b.tile);
@@ -139,6 +143,7 @@ class Blocks {
     return p.batch * p.rows * vectors * (steps + finish);
   }
 
+  enum Buffer { panel_buffer, tile_buffer };
   static constexpr std::int64_t kPanel = kTileVectors * kLanes<T>;
   static constexpr std::int64_t kDepth = 2048 / sizeof(T);  // of a block of k
   static constexpr std::int64_t kScratch =
@@ -178,11 +183,22 @@ class Blocks {
     return part == 1 || pack_v_ || columns_of(q) < vectors_.length(q) * kLanes<T>;
   }
 
+  void note(Workspace& needed, std::int64_t tiles) const {
+    bool packs = parts_ == 2;
+    for (const std::int64_t q : {std::int64_t{0}, vectors_.parts - 1}) packs |= packed(q, 0);
+    const auto add = [&](Buffer b, std::int64_t size) {
+      needed.add((serial_ ? needed.own : needed.each)[b], own_copy_bytes(size, sizeof(T)));
+    };
+    if (packs) add(panel_buffer, parts_ * kPanel * depth_);
+    if (pack_s_) add(tile_buffer, tiles * s_tile_size());
+    if (p_.panels.note) p_.panels.note(p_.panels.context, at_most(depth_, p_.k), needed);
+  }
+
   // Panel q and, after it, its squares when both are wanted; null if V is read in place.
   const T* own_panel(const Block& b, std::int64_t item, std::int64_t q) const {
     if (parts_ == 1 && !packed(q, 0)) return nullptr;
     const std::int64_t own = p_.v_batch ? item : 0;
-    return own_copy<T>(0, parts_ * kPanel * depth_, b.job, own * vectors_.parts + q,
+    return own_copy<T>(panel_buffer, parts_ * kPanel * depth_, b.job, own * vectors_.parts + q,
                        [&](T* panel) { pack_panel(b, own, q, panel); });
   }
 
@@ -190,7 +206,7 @@ class Blocks {
   const T* own_tiles(const Block& b, std::int64_t item) const {
     if (!pack_s_) return nullptr;
     const std::int64_t own = p_.s_batch ? item : 0;
-    return own_copy<T>(1, b.tiles * s_tile_size(), b.job, own, [&](T* tiles) {
+    return own_copy<T>(tile_buffer, b.tiles * s_tile_size(), b.job, own, [&](T* tiles) {
       for (std::int64_t t = 0; t < b.tiles; ++t) {
         pack_tile(b, own, b.tile + t, tiles + t * s_tile_size());
       }

@@ -35,7 +35,9 @@ inline void column_sum(void*, const kernels::ColumnSum::Args& a) {
   const std::int64_t row = a.positions * a.columns, tall = 4 * kGrain / (row < 1 ? 1 : row) + 1;
   const std::int64_t slices = (a.groups + tall - 1) / tall;
   const std::int64_t stripes = (a.columns + kBlock - 1) / kBlock, sums = a.batch * a.columns;
-  T* partial = static_cast<T*>(scratch(9, slices * sums * std::int64_t{sizeof(T)}));
+  const std::int64_t bytes = slices * sums * std::int64_t{sizeof(T)};
+  if (Workspace* needed = rehearsal()) return needed->add(needed->own[9], bytes);
+  T* partial = static_cast<T*>(scratch(9, bytes));
   const std::int64_t work = row * (a.groups < tall ? a.groups : tall) / (stripes < 1 ? 1 : stripes);
   const auto one = [&](std::int64_t task) {
     const std::int64_t b = task / (slices * stripes), slice = task / stripes % slices;

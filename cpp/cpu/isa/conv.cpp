@@ -101,8 +101,8 @@ void convolve_transposed(void*, const kernels::ConvolveTransposed::Args& a) {
 }  // namespace
 
 void register_conv(KernelTable& table) {
-  HC_ADD(table, Convolve, convolve);
-  HC_ADD(table, ConvolveTransposed, convolve_transposed);
+  HC_ADD_REHEARSED(table, Convolve, convolve);
+  HC_ADD_REHEARSED(table, ConvolveTransposed, convolve_transposed);
 }
 
 }  // namespace hesscore::cpu::HC_ISA

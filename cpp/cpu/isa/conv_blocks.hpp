@@ -37,6 +37,7 @@ class WindowProduct {
         images_(window.n, images_of_block()) {}
 
   void run() {
+    if (Workspace* needed = rehearsal()) return note(*needed);
     list_runs();
     pack();
     job_ = new_job();
@@ -74,17 +75,7 @@ class WindowProduct {
         w.depth < kLeastDepth || w.tap_count > kMostTaps) {
       return false;
     }
-    std::int64_t inside = 0;
-    for (std::int64_t t = 0; t < w.tap_count; ++t) {
-      const Tap& tap = w.taps[t];
-      std::int64_t rows = 0, columns = 0;
-      for (std::int64_t u = 0; u < w.rows; ++u) rows += w.inside_rows(u * w.step_h + tap.row);
-      for (std::int64_t v = 0; v < w.columns; ++v) {
-        columns += w.inside_columns(v * w.step_w + tap.column);
-      }
-      inside += rows * columns;
-    }
-    return 10 * inside < 9 * w.rows * w.columns * w.tap_count;
+    return 10 * taps_inside(w) < 9 * w.rows * w.columns * w.tap_count;
   }
   // Do pixels fill vectors better than output channels?
   static bool is_narrow(const Window& w) {
@@ -148,11 +139,27 @@ class WindowProduct {
     return ((part * groups_ + group) * vectors_.n + vectors_.begin(q)) * kLanes<T> * k_;
   }
 
+  std::int64_t packed_bytes() const {
+    constexpr std::int64_t kAhead = 8 * kTileVectors * kLanes<T>;
+    return (panel_offset(0, 0, parts_) + kAhead) * std::int64_t{sizeof(T)};
+  }
+  std::int64_t copied_numbers() const {
+    return parts_ * images_.length(0) * copied_image(rows_.length(0)) + kLanes<T>;
+  }
+
+  void note(Workspace& needed) const {
+    needed.add(needed.own[weight_buffer], packed_bytes());
+    auto& buffers = serial() ? needed.own : needed.each;
+    if (copies_) needed.add(buffers[copy_buffer], own_copy_bytes(copied_numbers(), sizeof(T)));
+    const std::int64_t rows = images_.length(0) * rows_.length(0);
+    needed.add(buffers[pixel_buffer],
+               narrow_ ? own_copy_bytes(rows * vectors_of_row(), sizeof(PixelVector))
+                       : own_copy_bytes(rows * win_.columns, sizeof(Pixel)));
+  }
+
   void pack() {
     const std::int64_t all = groups_ * vectors_.parts;
-    constexpr std::int64_t kAhead = 8 * kTileVectors * kLanes<T>;
-    packed_ = static_cast<T*>(
-        scratch(weight_buffer, (panel_offset(0, 0, parts_) + kAhead) * std::int64_t{sizeof(T)}));
+    packed_ = static_cast<T*>(scratch(weight_buffer, packed_bytes()));
     for_each_task(all * parts_, all * k_ * kTileVectors < kSerialWork / 4, [&](std::int64_t i) {
       const std::int64_t group = i % all / vectors_.parts, q = i % vectors_.parts;
       const int part = static_cast<int>(i / all);
@@ -236,23 +243,22 @@ class WindowProduct {
     if (!copies_) return nullptr;
     const std::int64_t size = copied_image(b.rows),
                        part = images_.length(0) * copied_image(rows_.length(0));
-    return own_copy<T>(
-        copy_buffer, parts_ * part + kLanes<T>, job_, index * groups_ + group, [&](T* out) {
-          for (int p = 0; p < parts_; ++p) {
-            for (std::int64_t m = 0; m < b.images; ++m) {
-              const T* image = (p ? o_.x2 : o_.x) + (b.image + m) * win_.image() + group * depth_;
-              const std::int64_t row = b.row * win_.step_h + reach_.top;
-              const std::int64_t rows = reach_.rows(b.rows, win_.step_h);
-              const std::int64_t columns = reach_.columns(win_.columns, win_.step_w);
-              T* to = out + p * part + m * size;
-              if (narrow_ && win_.c > 1) {
-                copy_planes(image, win_, row, reach_.left, rows, columns, depth_, plane(), to);
-              } else {
-                copy_padded(image, win_, row, reach_.left, rows, columns, depth_, to);
-              }
-            }
+    return own_copy<T>(copy_buffer, copied_numbers(), job_, index * groups_ + group, [&](T* out) {
+      for (int p = 0; p < parts_; ++p) {
+        for (std::int64_t m = 0; m < b.images; ++m) {
+          const T* image = (p ? o_.x2 : o_.x) + (b.image + m) * win_.image() + group * depth_;
+          const std::int64_t row = b.row * win_.step_h + reach_.top;
+          const std::int64_t rows = reach_.rows(b.rows, win_.step_h);
+          const std::int64_t columns = reach_.columns(win_.columns, win_.step_w);
+          T* to = out + p * part + m * size;
+          if (narrow_ && win_.c > 1) {
+            copy_planes(image, win_, row, reach_.left, rows, columns, depth_, plane(), to);
+          } else {
+            copy_padded(image, win_, row, reach_.left, rows, columns, depth_, to);
           }
-        });
+        }
+      }
+    });
   }
 
   void multiply(std::int64_t index, std::int64_t group, std::int64_t q) const {

@@ -71,10 +71,9 @@ class ChannelWeights {
   void add(const T* y, const T* x, T* sums) const {
     const std::int64_t taps = win_.tap_count, rows = reach_.rows(win_.rows, win_.step_h);
     const std::int64_t columns = reach_.columns(win_.columns, win_.step_w);
-    const std::int64_t size = rows * columns * win_.c * std::int64_t{sizeof(T)};
     constexpr std::int64_t kOffset = sizeof(std::int64_t);
     auto* offsets = static_cast<std::int64_t*>(scratch(3, 64 + taps * kOffset)) + 64 / kOffset;
-    T* image = reinterpret_cast<T*>(static_cast<char*>(scratch(2, 64 + size)) + 64);
+    T* image = reinterpret_cast<T*>(static_cast<char*>(scratch(2, image_bytes())) + 64);
     for (std::int64_t t = 0; t < taps; ++t) {
       offsets[t] =
           ((win_.taps[t].row - reach_.top) * columns + win_.taps[t].column - reach_.left) * win_.c;
@@ -100,7 +99,13 @@ class ChannelWeights {
     }
   }
 
+  void note(Workspace& needed) const { needed.add(needed.each[2], image_bytes()); }
+
  private:
+  std::int64_t image_bytes() const {
+    return 64 + reach_.rows(win_.rows, win_.step_h) * reach_.columns(win_.columns, win_.step_w) *
+                    win_.c * std::int64_t{sizeof(T)};
+  }
   static auto kernel(int taps) {
     static constexpr auto table =
         channel_kernels<T>(std::make_integer_sequence<int, kChannelTaps>{});

@@ -15,11 +15,16 @@ class Patches {
       : win_(window), reach_(window), x_(x), stride_(stride), job_(new_job()) {}
 
   Panels<T> panels() const {
-    return {this, [](const void* self, std::int64_t item, std::int64_t k, std::int64_t depth,
-                     std::int64_t column, std::int64_t columns, int vectors, bool squares, T* out) {
+    return {this,
+            [](const void* self, std::int64_t item, std::int64_t k, std::int64_t depth,
+               std::int64_t column, std::int64_t columns, int vectors, bool squares, T* out) {
               const auto& p = *static_cast<const Patches*>(self);
               squares ? p.template pack<true>(item, k, depth, column, columns, vectors, out)
                       : p.template pack<false>(item, k, depth, column, columns, vectors, out);
+            },
+            [](const void* self, std::int64_t depth, Workspace& needed) {
+              const std::int64_t size = static_cast<const Patches*>(self)->most_numbers(depth);
+              needed.add(needed.each[kBuffer], own_copy_bytes(size, sizeof(T)));
             }};
   }
 
@@ -48,13 +53,21 @@ class Patches {
     return count;
   }
 
+  std::int64_t numbers(std::int64_t rows, std::int64_t images) const {
+    return (rows * win_.step_h + images * reach_.rows(1, win_.step_h)) * row_step() + kLanes<T>;
+  }
+  // Of so many output pixels, wherever they begin.
+  std::int64_t most_numbers(std::int64_t depth) const {
+    const std::int64_t rows = (depth + win_.columns - 2) / win_.columns + 1;
+    return numbers(rows, (rows + win_.rows - 2) / win_.rows + 1);
+  }
+
   // The padded images of some rows of output pixels: image by image, the rows that are read.
   const T* own_images(std::int64_t item, std::int64_t first, std::int64_t last) const {
     const std::int64_t images = last / win_.rows - first / win_.rows + 1;
-    const std::int64_t size =
-        ((last - first + 1) * win_.step_h + images * reach_.rows(1, win_.step_h)) * row_step();
+    const std::int64_t size = numbers(last - first + 1, images);
     const std::int64_t which = (item * win_.n * win_.rows + first) * (win_.n * win_.rows) + last;
-    return own_copy<T>(kBuffer, size + kLanes<T>, job_, which, [&](T* out) {
+    return own_copy<T>(kBuffer, size, job_, which, [&](T* out) {
       for (std::int64_t row = first; row <= last;) {
         const std::int64_t u = row % win_.rows, rows = at_most(win_.rows - u, last - row + 1);
         const std::int64_t copied = reach_.rows(rows, win_.step_h);

@@ -12,6 +12,16 @@ constexpr std::int64_t kPartials = 1 << 20;  // numbers of partial sums
 constexpr std::int64_t kTasks = 16;          // that are worth cutting the batch for
 enum Buffer { partial_buffer = 5 };
 
+// Memory for partial sums; none in a rehearsal.
+template <class T>
+T* partial_sums(std::int64_t numbers) {
+  const std::int64_t bytes = numbers * std::int64_t{sizeof(T)};
+  Workspace* const needed = rehearsal();
+  if (needed == nullptr) return static_cast<T*>(scratch(partial_buffer, bytes));
+  needed->add(needed->own[partial_buffer], bytes);
+  return nullptr;
+}
+
 // Sums of (tap, channel) by slices -> (channel, tap), for one output channel.
 template <class T>
 void reorder(const T* sums, std::int64_t slices, std::int64_t stride, std::int64_t channels,
@@ -84,8 +94,7 @@ struct Weights {
     Window slice = win;
     slice.n = images;
     const Patches<T> patches(slice, x, parts > 1 ? images * g.x_image() : stride_x);
-    T* sums = static_cast<T*>(
-        scratch(partial_buffer, items * numbers() * (y2 ? 2 : 1) * std::int64_t{sizeof(T)}));
+    T* sums = partial_sums<T>(items * numbers() * (y2 ? 2 : 1));
     Problem<T> p;
     p.s = y;
     p.s2 = y2;
@@ -95,7 +104,7 @@ struct Weights {
     p.panels = patches.panels();
     p.square_v = square_x;
     p.c = sums;
-    p.c2 = y2 ? sums + items * numbers() : nullptr;
+    p.c2 = y2 && sums ? sums + items * numbers() : nullptr;
     p.c_stride = columns();
     p.rows = g.group_o();
     p.columns = columns();
@@ -112,6 +121,7 @@ struct Weights {
       p.scale = scale;
     }
     Blocks<T>(p).run();
+    if (rehearsal() != nullptr) return;
     reorder_all(p.c, parts, w);
     if (y2) reorder_all(p.c2, parts, w2);
   }
@@ -136,8 +146,8 @@ void run_channels(const Weights<T>& p, std::int64_t samples, std::int64_t sample
   const std::int64_t numbers = g.c * g.taps();
   const std::int64_t least = 4 * kSerialWork / at_least(p.pixels() * numbers / kLanes<T>, 1) + 1;
   const Cut slices(samples, at_least(least, (samples + kTasks - 1) / kTasks));
-  T* sums =
-      static_cast<T*>(scratch(partial_buffer, slices.parts * numbers * std::int64_t{sizeof(T)}));
+  T* sums = partial_sums<T>(slices.parts * numbers);
+  if (Workspace* needed = rehearsal()) return kernel.note(*needed);
   parallel_for(slices.parts, [&](std::int64_t i) {
     T* mine = sums + i * numbers;
     std::memset(mine, 0, static_cast<std::size_t>(numbers) * sizeof(T));
@@ -208,8 +218,8 @@ void convolve_squares(void*, const kernels::ConvolveSquares::Args& a) {
 }  // namespace
 
 void register_conv_weights(KernelTable& table) {
-  HC_ADD(table, ConvolveWeights, convolve_weights);
-  HC_ADD(table, ConvolveSquares, convolve_squares);
+  HC_ADD_REHEARSED(table, ConvolveWeights, convolve_weights);
+  HC_ADD_REHEARSED(table, ConvolveSquares, convolve_squares);
 }
 
 }  // namespace hesscore::cpu::HC_ISA

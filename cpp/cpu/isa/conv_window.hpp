@@ -59,6 +59,21 @@ inline Window window_of(const math::ConvGeometry& g) {
   return win;
 }
 
+// Over all output pixels, the taps that read a pixel and not a zero.
+inline std::int64_t taps_inside(const Window& w) {
+  std::int64_t inside = 0;
+  for (std::int64_t t = 0; t < w.tap_count; ++t) {
+    const Tap& tap = w.taps[t];
+    std::int64_t rows = 0, columns = 0;
+    for (std::int64_t u = 0; u < w.rows; ++u) rows += w.inside_rows(u * w.step_h + tap.row);
+    for (std::int64_t v = 0; v < w.columns; ++v) {
+      columns += w.inside_columns(v * w.step_w + tap.column);
+    }
+    inside += rows * columns;
+  }
+  return inside;
+}
+
 // Pixels (h, w) = (r + u stride_h, q + v stride_w) of x in the transpose: a tap (a, b) reads
 // y[(h + pad_h - a dilation_h) / stride_h, ...] where that is a whole number.
 inline Window transposed_window(const math::ConvGeometry& g, std::int64_t r, std::int64_t q) {

@@ -11,6 +11,9 @@
 #define HC_ADD(table, Key, function)                       \
   (table).add<kernels::Key>(DType::f32, &function<float>); \
   (table).add<kernels::Key>(DType::f64, &function<double>)
+#define HC_ADD_REHEARSED(table, Key, function)                       \
+  (table).add_rehearsed<kernels::Key>(DType::f32, &function<float>); \
+  (table).add_rehearsed<kernels::Key>(DType::f64, &function<double>)
 
 namespace hesscore::cpu::HC_ISA {
 

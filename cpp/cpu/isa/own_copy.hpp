@@ -22,11 +22,15 @@ inline std::int64_t new_job() { return __atomic_add_fetch(&jobs, 1, __ATOMIC_REL
 inline constexpr std::int64_t kHeader = 64;  // bytes
 static_assert(sizeof(PackedBy) <= kHeader);
 
+inline std::int64_t own_copy_bytes(std::int64_t size, std::size_t element) {
+  return kHeader + size * static_cast<std::int64_t>(element);
+}
+
 // The thread's buffer for `size` numbers; `fill` is called unless it holds (job, which) already.
 template <class T, class Fill>
 static T* own_copy(int buffer, std::int64_t size, std::int64_t job, std::int64_t which,
                    const Fill& fill) {
-  char* memory = static_cast<char*>(scratch(buffer, kHeader + size * std::int64_t{sizeof(T)}));
+  char* memory = static_cast<char*>(scratch(buffer, own_copy_bytes(size, sizeof(T))));
   T* numbers = reinterpret_cast<T*>(memory + kHeader);
   PackedBy& holds = *reinterpret_cast<PackedBy*>(memory);
   const PackedBy wanted{&jobs, job, which};

@@ -211,9 +211,9 @@ namespace {
 
 template <class T>
 void add_products(KernelTable& table, DType dtype) {
-  table.add<kernels::Product>(dtype, &product<T>);
-  table.add<kernels::DualProduct>(dtype, &dual_product<T>);
-  table.add<kernels::GroupedSquare>(dtype, &grouped_square<T>);
+  table.add_rehearsed<kernels::Product>(dtype, &product<T>);
+  table.add_rehearsed<kernels::DualProduct>(dtype, &dual_product<T>);
+  table.add_rehearsed<kernels::GroupedSquare>(dtype, &grouped_square<T>);
 }
 
 }  // namespace

@@ -97,8 +97,10 @@ class HESSCORE_API Objective {
   Vector init(std::uint64_t seed = 0, std::string_view scheme = "default") const;
   std::vector<double> init_values(std::uint64_t seed, std::string_view scheme) const;
 
-  // Bytes that evaluate() needs beside its arguments: activations, adjoints and what is asked for,
-  // on the objective's device. Quantities by name: "loss", "grad", "predict" and the diagonals.
+  // Bytes that these need beside their arguments: activations, adjoints, what is asked for, and
+  // what kernels pack, on the objective's device. Quantities by name: "loss", "grad", "predict" and
+  // the diagonals, which evaluate() computes together; "hvp", "ggnvp", "fishervp", "jvp", "vjp",
+  // each of one vector.
   std::int64_t memory(std::int64_t batch, const std::vector<std::string>& quantities, DType dtype,
                       bool train = false, int samples = 1) const;
 
