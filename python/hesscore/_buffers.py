@@ -75,6 +75,6 @@ class Buffers:
         >>> f = hc.Objective(net, hc.MSELoss(), input_shape=(2,))
         >>> f.update_buffers(f.init(), np.array([[0.0, 4.0], [2.0, 4.0]], np.float32))
         >>> f.buffers["0.running_mean"]
-        array([0.5, 2. ], dtype=float32)
+        array([0.5, 2. ])
         """
         self._core.update_buffers(w, x, train)
