@@ -63,6 +63,8 @@ def quantities(f, spec: Spec, data: AllData, ref: JaxReference) -> Iterator:
     us = rng.normal(size=(2, *ref.z.shape)).astype(w.dtype)
     v, u = vs[0], us[0]
     jac = float(np.linalg.norm(ref.jacobian))
+    if any(n.kind in NORMS for n in Net(spec).nodes):
+        jac = max(jac, 1.0)  # the mean of what was normalised is zero, but for its rounding
     curved = float(np.abs(ref.hessian).sum())
     bent = float(np.abs(ref.seed.h).max()) * jac**2  # of J' H_L J before its terms cancel
 
