@@ -59,6 +59,7 @@ int GraphBuilder::push(OpPtr op, std::vector<int> inputs, int group, int buffers
     }
   }
   Shape y = op->output_shape(shapes);
+  element_count(y);  // or SizeError
   for (int& i : inputs) i = in_order(i, channels_last);
   channels_last = channels_last && y.size() > 1;
   Node node{std::move(op), std::move(inputs), group,  std::to_string(layers_++),

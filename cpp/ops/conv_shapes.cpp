@@ -8,8 +8,10 @@ namespace {
 
 void check_at_least(const std::string& name, const ConvOptions::Pair& pair, std::int64_t least) {
   for (const std::int64_t value : pair) {
-    if (value >= least) continue;
-    throw GraphError(name, "numbers >= " + std::to_string(least), std::to_string(value));
+    if (value < least) {
+      throw GraphError(name, "numbers >= " + std::to_string(least), std::to_string(value));
+    }
+    check_size(name, value);
   }
 }
 
@@ -76,6 +78,7 @@ Shape Convolution::output_shape(const std::vector<Shape>& shapes) const {
   }
   Shape y{out_};
   for (std::size_t d = 0; d < dimensions_; ++d) {
+    check_size("input of " + describe(), x[d + 1]);
     const std::size_t a = d + 2 - dimensions_;
     const std::int64_t reach = o_.dilation[a] * (o_.kernel[a] - 1);
     const std::int64_t padding = o_.padding_before[a] + o_.padding_after[a];

@@ -1,9 +1,18 @@
 // Op: what an op without parameters answers.
+#include <limits>
+
 #include "ops/op.hpp"
 
 #include "hesscore/graph.hpp"
 
 namespace hesscore {
+
+void check_size(const std::string& name, std::int64_t size) {
+  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+  if (size > kMost || size < -kMost) {
+    throw SizeError(name, "sizes below 2^31", std::to_string(size));
+  }
+}
 
 Op::~Op() = default;
 

@@ -79,6 +79,10 @@ struct SquareUse {  // one use of a parameter group and the columns that arrived
   In gy;
 };
 
+// Throws SizeError unless |size| < 2^31, as of windows and positions: what is computed from two of
+// them cannot overflow.
+void check_size(const std::string& name, std::int64_t size);
+
 class Op {
  public:
   virtual ~Op();

@@ -10,8 +10,10 @@ using Pair = PoolOptions::Pair;
 
 void check_at_least(const char* name, const Pair& p, std::int64_t least) {
   for (const std::int64_t v : p) {
-    if (v >= least) continue;
-    throw GraphError(name, least == 0 ? "zero or more" : "a positive number", std::to_string(v));
+    if (v < least) {
+      throw GraphError(name, least == 0 ? "zero or more" : "a positive number", std::to_string(v));
+    }
+    check_size(name, v);
   }
 }
 
@@ -103,7 +105,10 @@ Shape PoolWindows::output_shape(const Shape& x) const {
                      "shape " + to_string(x) + without);
   }
   Shape y{x[0]};
-  for (std::size_t d = 1; d < x.size(); ++d) y.push_back(axis(d + 1 - dimensions_, x[d]).out);
+  for (std::size_t d = 1; d < x.size(); ++d) {
+    check_size(input, x[d]);
+    y.push_back(axis(d + 1 - dimensions_, x[d]).out);
+  }
   if (element_count(y) < 1) {
     throw ShapeError(input, "an image that the window fits into",
                      "shape " + to_string(x) + without);

@@ -11,7 +11,10 @@ Shape checked_image(const std::string& op, const Shape& x, std::size_t dimension
   if (dimensions < 1 || dimensions > 2) {
     throw GraphError("dimensions of " + op, "one or two", std::to_string(dimensions));
   }
-  if (x.size() == dimensions + 1) return x;
+  if (x.size() == dimensions + 1) {
+    for (const std::int64_t size : x) check_size("input of " + op, size);
+    return x;
+  }
   throw ShapeError("input of " + op, dimensions == 1 ? "(C, L)" : "(C, H, W)",
                    "shape " + to_string(x) + " without the batch");
 }
@@ -45,6 +48,7 @@ std::string ZeroPad::describe() const {
 Shape ZeroPad::output_shape(const std::vector<Shape>& x) const {
   Shape y = checked_image(describe(), x.at(0), padding_.size());
   for (std::size_t d = 0; d < padding_.size(); ++d) {
+    for (const std::int64_t p : padding_[d]) check_size("padding of " + std::string(type()), p);
     y[d + 1] += padding_[d][0] + padding_[d][1];
     const std::int64_t cropped = std::max<std::int64_t>(-padding_[d][0], -padding_[d][1]);
     if (y[d + 1] >= 1 && cropped < x[0][d + 1]) continue;
@@ -71,6 +75,7 @@ Shape Upsample::output_shape(const std::vector<Shape>& x) const {
     if (size_[d] < 1) {
       throw GraphError(factors_ ? "scale_factor" : "size", "positive numbers", to_string(size_));
     }
+    check_size(factors_ ? "scale_factor" : "size", size_[d]);
     y[d + 1] = factors_ ? y[d + 1] * size_[d] : size_[d];
   }
   return y;

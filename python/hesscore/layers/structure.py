@@ -43,6 +43,17 @@ class Dropout(Layer):
     p : float
         In [0, 1).
 
+    Notes
+    -----
+    The mask is not stored but drawn anew wherever it is needed, from a counter-based generator
+    (Philox 4x32-10) keyed by the seed. Elements of the batch are counted in the order in which they
+    lie in memory: sample by sample, and within a sample channels last, (H, W, C), where it comes
+    from a convolution, pooling or another layer of images, else as at the API. Element i reads
+    word i mod 4 of counter (i // 4, number of the layer, step), and is kept where that is at least
+    ``p 2^32``. So a sample's mask depends on its place in the batch but not on the batch's size, is
+    the same for float32 and float64, and differs from layer to layer, also of one `Dropout` used
+    twice.
+
     Examples
     --------
     >>> import numpy as np, hesscore as hc
