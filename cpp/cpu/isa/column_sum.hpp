@@ -29,6 +29,21 @@ inline void sum_groups(const T* x, std::int64_t groups, std::int64_t positions,
   }
 }
 
+// The same where there are few columns: kSide rows beside each other make a wide one.
+inline constexpr std::int64_t kSide = 16, kFewColumns = kBlock / kSide;
+
+template <class T>
+inline void sum_few(const T* x, std::int64_t rows, std::int64_t columns, bool square, T* sum) {
+  alignas(64) T wide[kBlock], rest[kBlock];
+  const std::int64_t together = rows / kSide * kSide;
+  sum_groups(x, rows / kSide, 1, kSide * columns, kSide * columns, square, wide);
+  sum_groups(x + together * columns, rows - together, 1, columns, columns, square, rest);
+  for (std::int64_t r = 0; r < kSide; ++r) {
+    store(rest, columns, true, [&](std::int64_t j) { return wide[r * columns + j]; });
+  }
+  store(sum, columns, false, [&](std::int64_t j) { return rest[j]; });
+}
+
 // Partial sums over `slices` of the groups, then their sum: a tall array is shared among threads.
 template <class T>
 inline void column_sum(void*, const kernels::ColumnSum::Args& a) {
@@ -43,9 +58,14 @@ inline void column_sum(void*, const kernels::ColumnSum::Args& a) {
     const std::int64_t b = task / (slices * stripes), slice = task / stripes % slices;
     const std::int64_t column = task % stripes * kBlock, first = slice * tall;
     const std::int64_t columns = a.columns - column < kBlock ? a.columns - column : kBlock;
-    sum_groups(a.x.as<T>() + b * a.stride_x + first * row + column,
-               a.groups - first < tall ? a.groups - first : tall, a.positions, columns, a.columns,
-               a.square, partial + slice * sums + b * a.columns + column);
+    const std::int64_t groups = a.groups - first < tall ? a.groups - first : tall;
+    const T* x = a.x.as<T>() + b * a.stride_x + first * row + column;
+    T* sum = partial + slice * sums + b * a.columns + column;
+    if (a.columns <= kFewColumns && (!a.square || a.positions == 1)) {
+      sum_few(x, groups * a.positions, columns, a.square, sum);
+    } else {
+      sum_groups(x, groups, a.positions, columns, a.columns, a.square, sum);
+    }
   };
   parallel_chunks(a.batch * slices * stripes, kGrain / (work < 1 ? 1 : work) + 1,
                   [&](std::int64_t begin, std::int64_t end) {

@@ -20,12 +20,56 @@ struct PositionType<double> {
 template <class T>
 using Positions = typename PositionType<T>::Type;
 
-template <class T, class Lanes>
-HC_INLINE Positions<T> load_positions(const std::int32_t* p, Lanes lanes) {
+// The int32 of each lane.
+template <class T>
+struct Indices {
+  typedef std::int32_t Type __attribute__((vector_size(4 * kLanes<T>), aligned(4), may_alias));
+};
+
+template <class T>
+HC_INLINE Positions<T> load_positions(const std::int32_t* p, AllLanes<T>) {
+  return __builtin_convertvector(*reinterpret_cast<const typename Indices<T>::Type*>(p),
+                                 Positions<T>);
+}
+template <class T>
+HC_INLINE Positions<T> load_positions(const std::int32_t* p, int n) {
   Positions<T> x{};
-  for (int k = 0; k < lanes; ++k) x[k] = p[k];
+  for (int k = 0; k < n; ++k) x[k] = p[k];
   return x;
 }
+
+template <class T>
+HC_INLINE void put_positions(std::int32_t* p, Positions<T> x, AllLanes<T>) {
+  using Type = typename Indices<T>::Type;
+  *reinterpret_cast<Type*>(p) = __builtin_convertvector(x, Type);
+}
+template <class T>
+HC_INLINE void put_positions(std::int32_t* p, Positions<T> x, int n) {
+  for (int k = 0; k < n; ++k) p[k] = static_cast<std::int32_t>(x[k]);
+}
+
+// Where v > best, or v is not a number, it becomes the best and `here` its position.
+#if defined(__AVX512F__)
+HC_INLINE void take_larger(Vec<float>& best, Positions<float>& at, Vec<float> v, int here) {
+  const auto wins = static_cast<__mmask16>(_mm512_cmp_ps_mask(v, best, _CMP_GT_OQ) |
+                                           _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q));
+  best = (Vec<float>)_mm512_mask_mov_ps(best, wins, v);
+  at = (Positions<float>)_mm512_mask_set1_epi32((__m512i)at, wins, here);
+}
+HC_INLINE void take_larger(Vec<double>& best, Positions<double>& at, Vec<double> v, int here) {
+  const auto wins = static_cast<__mmask8>(_mm512_cmp_pd_mask(v, best, _CMP_GT_OQ) |
+                                          _mm512_cmp_pd_mask(v, v, _CMP_UNORD_Q));
+  best = (Vec<double>)_mm512_mask_mov_pd(best, wins, v);
+  at = (Positions<double>)_mm512_mask_set1_epi64((__m512i)at, wins, here);
+}
+#else
+template <class V, class P>
+HC_INLINE void take_larger(V& best, P& at, V v, int here) {
+  const auto wins = (v > best) | (v != v);
+  best = wins ? v : best;
+  at = wins ? P{} + here : at;
+}
+#endif
 
 template <class T>
 void max_pool(void*, const kernels::MaxPool::Args& a) {
@@ -38,20 +82,19 @@ void max_pool(void*, const kernels::MaxPool::Args& a) {
     T* y = a.y.as<T>() + row * g.w.out * g.c;
     auto* index = a.index.as<std::int32_t>() + row * g.w.out * g.c;
     for (std::int64_t p = 0; p < g.w.out; ++p, y += g.c, index += g.c) {
+      const bool empty = rows.begin >= rows.end || columns[p].begin >= columns[p].end;
+      const auto first = empty ? -1 : static_cast<int>(rows.begin * g.w.in + columns[p].begin);
       for_channels<T>(g.c, [&](std::int64_t c, auto lanes) {
         Vec<T> best = splat(-static_cast<T>(INFINITY));
-        Positions<T> at = Positions<T>{} - 1;
+        Positions<T> at = Positions<T>{} + first;
         for (std::int64_t i = rows.begin; i < rows.end; i += g.h.step()) {
           for (std::int64_t j = columns[p].begin; j < columns[p].end; j += g.w.step()) {
             const auto here = static_cast<std::int32_t>(i * g.w.in + j);
-            const Vec<T> v = load_lanes(x + here * g.c + c, lanes);
-            const auto wins = (v > best) | (v != v) | (at < 0);
-            best = wins ? v : best;
-            at = wins ? Positions<T>{} + here : at;
+            take_larger(best, at, load_lanes(x + here * g.c + c, lanes), here);
           }
         }
         put(y + c, best, a.y.accumulate, lanes);
-        for (int k = 0; k < lanes; ++k) index[c + k] = static_cast<std::int32_t>(at[k]);
+        put_positions<T>(index + c, at, lanes);
       });
     }
   });
