@@ -48,6 +48,23 @@ inline ConvGeometry draw(Kind kind, std::int64_t largest = 40) {
   return g;
 }
 
+// A larger image of few channels, without strides.
+inline ConvGeometry draw_large() {
+  ConvGeometry g;
+  g.n = upto(7);
+  g.h = upto(24), g.w = 8 + upto(30);
+  g.kh = upto(5), g.kw = upto(5);
+  g.dilation_h = coin() ? 1 : upto(3), g.dilation_w = coin() ? 1 : upto(3);
+  g.pad_h = static_cast<std::int64_t>(random_bits() % 4);
+  g.pad_w = static_cast<std::int64_t>(random_bits() % 4);
+  g.groups = coin() ? 1 : upto(3);
+  g.c = g.groups * upto(3);
+  g.o = g.groups * upto(9);
+  fit(g, static_cast<std::int64_t>(random_bits() % 4),
+      static_cast<std::int64_t>(random_bits() % 4));
+  return g;
+}
+
 inline ConvGeometry geometry(std::int64_t n, std::int64_t size, std::int64_t c, std::int64_t o,
                              std::int64_t kernel, std::int64_t pad = 0, std::int64_t stride = 1,
                              std::int64_t groups = 1) {

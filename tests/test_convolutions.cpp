@@ -354,6 +354,20 @@ TEST("convolutions of usual geometries") {
   });
 }
 
+TEST("weights of few channels") {
+  check::for_product_tables([](const KernelTable& table, auto zero) {
+    using T = decltype(zero);
+    const auto check_one = [&](const ConvGeometry& g) {
+      check_weights<T>(table, g, coin() ? 1 : upto(3));
+      check_dual_weights<T>(table, g);
+      check_squares<T>(table, g, upto(3), coin(), coin());
+    };
+    for (int i = 0; i < draws(30); ++i) check_one(draw_large());
+    check_one(geometry(3, 70, 3, 8, 3, 1));  // an image in several blocks
+    check_one(geometry(40, 28, 1, 6, 5, 2));
+  });
+}
+
 TEST("a convolution's epilogue equals the map after it") {
   check::for_product_tables([](const KernelTable& table, auto zero) {
     using T = decltype(zero);

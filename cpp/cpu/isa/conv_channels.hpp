@@ -7,6 +7,30 @@
 
 namespace hesscore::cpu::HC_ISA {
 
+// Sums of (tap, channel) by slices -> (channel, tap), for one output channel.
+template <class T>
+void reorder(const T* sums, std::int64_t slices, std::int64_t stride, std::int64_t channels,
+             std::int64_t taps, bool add, T* w) {
+  constexpr int lanes = kLanes<T>;
+  for (std::int64_t c = 0; c < channels; c += lanes) {
+    const int present = static_cast<int>(at_most(channels - c, lanes));
+    for (std::int64_t t = 0; t < taps; t += lanes) {
+      const int count = static_cast<int>(at_most(taps - t, lanes));
+      Vec<T> r[lanes] = {};
+      for (int i = 0; i < count; ++i) {
+        const T* from = sums + (t + i) * channels + c;
+        for (std::int64_t s = 0; s < slices; ++s, from += stride)
+          r[i] += load_partial(from, present);
+      }
+      transpose(r);
+      for (int i = 0; i < present; ++i) {
+        T* to = w + (c + i) * taps + t;
+        store_partial(to, add ? load_partial(to, count) + r[i] : r[i], count);
+      }
+    }
+  }
+}
+
 inline constexpr int kChannelTaps = 12;
 
 template <class T>
@@ -100,6 +124,13 @@ class ChannelWeights {
   }
 
   void note(Workspace& needed) const { needed.add(needed.each[2], image_bytes()); }
+
+  std::int64_t numbers() const { return win_.c * win_.tap_count; }
+
+  // w (channel, tap) (+)= the sums of all slices
+  void finish(const T* sums, std::int64_t slices, const Out& w) const {
+    reorder(sums, slices, numbers(), win_.c, win_.tap_count, w.accumulate, w.as<T>());
+  }
 
  private:
   std::int64_t image_bytes() const {

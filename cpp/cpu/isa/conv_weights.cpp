@@ -3,6 +3,7 @@
 #include "cpu/isa/column_sum.hpp"
 #include "cpu/isa/conv_channels.hpp"
 #include "cpu/isa/conv_patches.hpp"
+#include "cpu/isa/conv_planes.hpp"
 #include "cpu/isa/products.hpp"
 
 namespace hesscore::cpu::HC_ISA {
@@ -20,30 +21,6 @@ T* partial_sums(std::int64_t numbers) {
   if (needed == nullptr) return static_cast<T*>(scratch(partial_buffer, bytes));
   needed->add(needed->own[partial_buffer], bytes);
   return nullptr;
-}
-
-// Sums of (tap, channel) by slices -> (channel, tap), for one output channel.
-template <class T>
-void reorder(const T* sums, std::int64_t slices, std::int64_t stride, std::int64_t channels,
-             std::int64_t taps, bool add, T* w) {
-  constexpr int lanes = kLanes<T>;
-  for (std::int64_t c = 0; c < channels; c += lanes) {
-    const int present = static_cast<int>(at_most(channels - c, lanes));
-    for (std::int64_t t = 0; t < taps; t += lanes) {
-      const int count = static_cast<int>(at_most(taps - t, lanes));
-      Vec<T> r[lanes] = {};
-      for (int i = 0; i < count; ++i) {
-        const T* from = sums + (t + i) * channels + c;
-        for (std::int64_t s = 0; s < slices; ++s, from += stride)
-          r[i] += load_partial(from, present);
-      }
-      transpose(r);
-      for (int i = 0; i < present; ++i) {
-        T* to = w + (c + i) * taps + t;
-        store_partial(to, add ? load_partial(to, count) + r[i] : r[i], count);
-      }
-    }
-  }
 }
 
 // The smallest number of slices of n images that makes tasks enough, or 1.
@@ -136,26 +113,46 @@ struct Weights {
   }
 };
 
-// The same where every channel is a group; sample s reads y and x of sample s mod samples_y and
+// Samples of a pass without patches: sample s reads y and x of sample s mod samples_y and
 // samples_x.
 template <class T>
-void run_channels(const Weights<T>& p, std::int64_t samples, std::int64_t samples_y,
-                  std::int64_t samples_x, const T* y, const T* x, const Out& w, bool square_x) {
-  const math::ConvGeometry& g = p.g;
-  const ChannelWeights<T> kernel(p.win, p.square_y, square_x, p.squares, p.scale);
-  const std::int64_t numbers = g.c * g.taps();
-  const std::int64_t least = 4 * kSerialWork / at_least(p.pixels() * numbers / kLanes<T>, 1) + 1;
-  const Cut slices(samples, at_least(least, (samples + kTasks - 1) / kTasks));
+struct Samples {
+  std::int64_t count, count_y, count_x;
+  const T *y, *x;
+};
+
+// A kernel's sums over samples, by slices.
+template <class T, class Kernel>
+void run_samples(const Kernel& kernel, const math::ConvGeometry& g, const Samples<T>& a,
+                 std::int64_t least, const Out& w) {
+  const std::int64_t numbers = kernel.numbers();
+  const Cut slices(a.count, at_least(least, (a.count + kTasks - 1) / kTasks));
   T* sums = partial_sums<T>(slices.parts * numbers);
   if (Workspace* needed = rehearsal()) return kernel.note(*needed);
   parallel_for(slices.parts, [&](std::int64_t i) {
     T* mine = sums + i * numbers;
     std::memset(mine, 0, static_cast<std::size_t>(numbers) * sizeof(T));
     for (std::int64_t s = slices.begin(i); s < slices.begin(i) + slices.length(i); ++s) {
-      kernel.add(y + s % samples_y * g.y_image(), x + s % samples_x * g.x_image(), mine);
+      kernel.add(a.y + s % a.count_y * g.y_image(), a.x + s % a.count_x * g.x_image(), mine);
     }
   });
-  reorder(sums, slices.parts, numbers, g.c, g.taps(), w.accumulate, w.as<T>());
+  kernel.finish(sums, slices.parts, w);
+}
+
+bool without_patches(const Window& win, int lanes) {
+  return win.by_channel() || is_planar(win, lanes);
+}
+
+template <class T>
+void run_samples(const Weights<T>& p, const Samples<T>& a, const Out& w, bool square_x) {
+  if (p.win.by_channel()) {
+    const ChannelWeights<T> kernel(p.win, p.square_y, square_x, p.squares, p.scale);
+    const std::int64_t work = at_least(p.pixels() * kernel.numbers() / kLanes<T>, 1);
+    return run_samples(kernel, p.g, a, 4 * kSerialWork / work + 1, w);
+  }
+  const PlaneWeights<T> kernel(p.win, p.square_y, square_x, p.squares, p.scale);
+  const bool serial = a.count * kernel.work() < kSerialWork;
+  run_samples(kernel, p.g, a, serial ? a.count : kTaskWork / kernel.work() + 1, w);
 }
 
 template <class T>
@@ -177,16 +174,17 @@ void convolve_weights(void*, const kernels::ConvolveWeights::Args& a) {
   sum_pixels<T>(a.y2, a.sum2, a);
   const Weights<T> weights{a.g,     window_of(a.g), a.square_y, a.square_x,
                            a.batch, a.stride_y,     a.stride_x, a.stride_w};
-  if (!weights.win.by_channel()) {
+  if (!without_patches(weights.win, kLanes<T>)) {
     return weights.run(a.y.as<T>(), a.x.as<T>(), a.w, a.y2.as<T>(), a.w2);
   }
+  const std::int64_t n = a.g.n;
   for (std::int64_t b = 0; b < a.batch; ++b) {
     const T *y = a.y.as<T>() + b * a.stride_y, *x = a.x.as<T>() + b * a.stride_x;
     Out w = a.w;
     w.ptr = a.w.as<T>() + b * a.stride_w;
-    run_channels(weights, a.g.n, a.g.n, a.g.n, y, x, w, a.square_x);
+    run_samples<T>(weights, {n, n, n, y, x}, w, a.square_x);
   }
-  if (a.y2) run_channels(weights, a.g.n, a.g.n, a.g.n, a.y2.as<T>(), a.x.as<T>(), a.w2, true);
+  if (a.y2) run_samples<T>(weights, {n, n, n, a.y2.as<T>(), a.x.as<T>()}, a.w2, true);
 }
 
 template <class T>
@@ -196,10 +194,11 @@ void convolve_squares(void*, const kernels::ConvolveSquares::Args& a) {
   if (a.reps_y && a.reps_x) g.n *= a.reps;
   Weights<T> weights{g, window_of(g), false, false, 1, 0, 0, 0, true};
   weights.scale = static_cast<T>(a.scale);
-  if (weights.win.by_channel()) {
+  if (without_patches(weights.win, kLanes<T>)) {
     const std::int64_t all = a.reps * a.g.n;
-    return run_channels(weights, all, a.reps_y ? all : a.g.n, a.reps_x ? all : a.g.n, a.y.as<T>(),
-                        a.x.as<T>(), a.w, false);
+    return run_samples<T>(
+        weights, {all, a.reps_y ? all : a.g.n, a.reps_x ? all : a.g.n, a.y.as<T>(), a.x.as<T>()},
+        a.w, false);
   }
   if (a.reps_y == a.reps_x) {
     if (!a.reps_y) weights.scale *= static_cast<T>(a.reps);

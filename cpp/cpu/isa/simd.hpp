@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #if defined(__AVX2__) || defined(__AVX512F__)
 #include <immintrin.h>
@@ -152,6 +153,58 @@ HC_INLINE void transpose(V (&r)[Rows]) {
     }
     HC_UNROLL for (int i = 0; i < Rows; ++i) r[i] = t[i];
   }
+}
+
+// Every second number from `first` on of the lanes of a and then b.
+template <int first, class V, int... I>
+HC_INLINE V halves(V a, V b, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(a, b, (2 * I + first)...);
+}
+
+// Every third number from `first` on of the lanes of a, b and then c.
+template <int first, class V, int... I>
+HC_INLINE V thirds(V a, V b, V c, std::integer_sequence<int, I...>) {
+  constexpr int lanes = sizeof...(I);
+  constexpr auto second = [](int i) { return 3 * i + first - 2 * lanes; };
+  const V ab = __builtin_shufflevector(a, b, (second(I) < 0 ? 3 * I + first : 0)...);
+  return __builtin_shufflevector(ab, c, (second(I) < 0 ? I : lanes + second(I))...);
+}
+
+// r, read one register after the other, holds a (lanes, Rows) matrix; afterwards its transpose.
+// Rows is a power of two, or three times one. Each round moves the bottom bit, or the bottom digit
+// to base 3, of an element's address to the top.
+template <int Rows, class V>
+HC_INLINE void transpose_back(V (&r)[Rows]) {
+  using Lanes = std::make_integer_sequence<int, sizeof(V) / sizeof(r[0][0])>;
+  V t[Rows];
+  HC_UNROLL for (int left = Rows; left % 2 == 0; left /= 2) {
+    HC_UNROLL for (int i = 0; i < Rows / 2; ++i) {
+      t[i] = halves<0>(r[2 * i], r[2 * i + 1], Lanes{});
+      t[i + Rows / 2] = halves<1>(r[2 * i], r[2 * i + 1], Lanes{});
+    }
+    HC_UNROLL for (int i = 0; i < Rows; ++i) r[i] = t[i];
+  }
+  if constexpr (Rows % 3 == 0) {
+    constexpr int n = Rows / 3;
+    HC_UNROLL for (int i = 0; i < n; ++i) {
+      t[i] = thirds<0>(r[3 * i], r[3 * i + 1], r[3 * i + 2], Lanes{});
+      t[i + n] = thirds<1>(r[3 * i], r[3 * i + 1], r[3 * i + 2], Lanes{});
+      t[i + 2 * n] = thirds<2>(r[3 * i], r[3 * i + 1], r[3 * i + 2], Lanes{});
+    }
+    HC_UNROLL for (int i = 0; i < Rows; ++i) r[i] = t[i];
+  }
+}
+
+// Lane i: the sum over the lanes of r[i].
+template <int Rows, class V>
+HC_INLINE V lane_sums(V (&r)[Rows]) {
+  static_assert(Rows == sizeof(V) / sizeof(r[0][0]));
+  HC_UNROLL for (int n = Rows / 2; n > 0; n /= 2) {
+    HC_UNROLL for (int i = 0; i < n; ++i) {
+      r[i] = interleave_low(r[i], r[i + n]) + interleave_high(r[i], r[i + n]);
+    }
+  }
+  return r[0];
 }
 
 }  // namespace hesscore::cpu::HC_ISA
