@@ -1,5 +1,5 @@
 // Convolutions and their transposes.
-#include "cpu/isa/conv_blocks.hpp"
+#include "cpu/isa/conv_images.hpp"
 #include "cpu/isa/elementwise.hpp"
 #include "cpu/isa/products.hpp"
 
@@ -56,7 +56,7 @@ void convolve(void*, const kernels::Convolve::Args& a) {
         x,          a.x2.as<T>(), w, bias, y, a.y2.as<T>(), a.y.accumulate, a.y2.accumulate,
         a.square_w, finish};
     const Window win = window_of(g);
-    WindowProduct<T>(win, o).run();
+    run_window<T>(win, o);
   }
 }
 
@@ -69,7 +69,7 @@ void run_phases(const math::ConvGeometry& g, WindowOperands<T> o) {
   for (std::int64_t r = 0; r < g.stride_h && r < g.h; ++r) {
     for (std::int64_t q = 0; q < g.stride_w && q < g.w; ++q) {
       const Window win = transposed_window(g, r, q);
-      WindowProduct<T>(win, o).run();
+      run_window<T>(win, o);
     }
   }
   if (!several || finish.kind == kernels::Epilogue::none) return;

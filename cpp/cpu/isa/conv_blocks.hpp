@@ -47,6 +47,15 @@ class WindowProduct {
     });
   }
 
+  // Do pixels fill vectors better than output channels?
+  static bool is_narrow(const Window& w) {
+    if (w.by_channel() || w.step_w != 1 || w.width > at_most(kTileRows, kLanes<T>)) {
+      return false;
+    }
+    const std::int64_t vectors = (w.columns + kLanes<T> - 1) / kLanes<T>;
+    return 6 * vectors * w.width < 5 * w.columns;
+  }
+
  private:
   static constexpr std::int64_t kDepth = 2048 / sizeof(T);  // of a block of k
   static constexpr std::int64_t kBlockPixels = 256, kMostTaps = 64;
@@ -76,14 +85,6 @@ class WindowProduct {
       return false;
     }
     return 10 * taps_inside(w) < 9 * w.rows * w.columns * w.tap_count;
-  }
-  // Do pixels fill vectors better than output channels?
-  static bool is_narrow(const Window& w) {
-    if (w.by_channel() || w.step_w != 1 || w.width > at_most(kTileRows, kLanes<T>)) {
-      return false;
-    }
-    const std::int64_t vectors = (w.columns + kLanes<T> - 1) / kLanes<T>;
-    return 6 * vectors * w.width < 5 * w.columns;
   }
   bool serial() const {
     const std::int64_t vectors = groups_ * vectors_.n;
