@@ -56,7 +56,9 @@ HC_HD Jet<T> exponential_unit(T x, T scale, T alpha, T width) {
 
 }  // namespace detail
 
+// `projection`: f(f(x)) = f(x), and the derivatives at f(x) are those at x.
 struct Relu {
+  static constexpr bool projection = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T) {
     return detail::linear_piece(x, x > 0 ? x : T(0), x > 0 ? T(1) : T(0));
@@ -169,6 +171,7 @@ struct LogSigmoid {  // -log(1 + e^-x)
 };
 
 struct Hardtanh {  // x, cut at -1 and 1
+  static constexpr bool projection = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T) {
     const T low = x < -1 ? T(-1) : x;
@@ -177,6 +180,7 @@ struct Hardtanh {  // x, cut at -1 and 1
 };
 
 struct Relu6 {  // x, cut at 0 and 6
+  static constexpr bool projection = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T) {
     const T low = x < 0 ? T(0) : x;

@@ -70,6 +70,7 @@ void Evaluation::backward() {
   if (r_.grad) gradient = sink_at(e_.external(kPortGrad));
   ParameterSink* const sink = r_.grad ? &gradient : nullptr;
   NodeArrays g;
+  if (wants(Diag::hutchinson)) sweep_.keep_adjoints();
   if (h_ || b_) {
     g = recursive_diagonals(g_, sink);
   } else if (g_) {

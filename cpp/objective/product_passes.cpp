@@ -23,6 +23,7 @@ ProductPasses::ProductPasses(const Request& r, const Graph& graph, const LossMod
   if (r.product == Product::hessian) {
     const Operand seed = e.temporary(loss_.size());
     loss_.seed({{}, seed, {}, {}, {}});
+    sweep_.keep_adjoints();
     g_ = sweep_.vjp(seed, 1, nullptr);
   } else if (r.product == Product::fisher_empirical) {
     u_ = e.temporary(loss_.size());

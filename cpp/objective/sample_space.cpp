@@ -88,6 +88,7 @@ void SampleSpace::apply(LossSite& loss, const std::vector<Operand>& grams) {
   NodeArrays contributions(graph_.nodes().size());
   for (std::size_t i = 0; i < nodes_.size(); ++i) contributions[nodes_[i]] = u_of(in, i);
   const Operand dz = sweep_.at_output(sweep_.jvp_from(contributions));
+  sweep_.keep_adjoints();
   const NodeArrays g = sweep_.vjp(loss.hessian(dz, 1), 1, nullptr);
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     const std::int64_t n = sweep_.site(nodes_[i]).y_size();

@@ -82,6 +82,13 @@ void Elementwise::diag(Emit& e, const Site& s, const DiagPorts& p) const {
       {s.x[0], p.gy, p.hy, p.gx[0], p.hx[0], s.y_size(), p.gauss_newton, act_});
 }
 
+bool Elementwise::is_projection() const {
+  bool projection = false;
+  math::dispatch(act_.id,
+                 [&](auto rule) { projection = requires { decltype(rule)::projection; }; });
+  return projection;
+}
+
 double Elementwise::mean_square_slope() const {
   constexpr double kNear = 1e-9;
   double sum = 0;

@@ -17,6 +17,8 @@ class Elementwise : public Op {
   Elementwise(std::string name, kernels::Activation act) : name_(std::move(name)), act_(act) {}
   std::string_view type() const override { return name_; }
   MemoryOrder order() const override { return MemoryOrder::any; }
+  bool is_elementwise() const override { return true; }
+  bool is_projection() const override;
   Shape output_shape(const std::vector<Shape>& x) const override { return x.at(0); }
   void forward(Emit& e, const Site& s, Out y) const override;
   void jvp(Emit& e, const Site& s, const JvpPorts& p) const override;

@@ -93,6 +93,11 @@ class Op {
   virtual std::vector<BufferShape> buffers() const { return {}; }
   // Is the output the input itself, perhaps with another shape? Such nodes cost nothing.
   virtual bool is_view(bool /*train*/) const { return false; }
+  // Does element i of every result come from element i of x, adjoints and tangents alone? Then the
+  // adjoint of the input may lie where that of the output was.
+  virtual bool is_elementwise() const { return false; }
+  // Do all passes find in y what they need of x? Then y may lie where x was.
+  virtual bool is_projection() const { return false; }
   virtual MemoryOrder order() const { return MemoryOrder::api; }
   // Of a layer that reads integers: its inputs are in 0..limit-1. 0: it reads real numbers.
   virtual std::int64_t index_limit() const { return 0; }

@@ -56,6 +56,19 @@ Sweep::Sweep(const Graph& graph, Emit& e, std::int64_t batch, bool train, bool t
     const std::int64_t size = node.index_limit > 0 ? std::int64_t{sizeof(std::int64_t)} : 0;
     y_[i] = e.external(kPortX + inputs++, size);
   }
+  readers_.assign(root_.size(), 0);
+  for (std::size_t i = 0; i < root_.size(); ++i) {
+    if (root_[i] != i) continue;
+    for (const int in : graph.nodes()[i].inputs) ++readers_[root(in)];
+  }
+  ++readers_[root(graph.output())];
+}
+
+bool Sweep::overwrites_input(std::size_t i) const {
+  const Node& node = graph_.nodes()[i];
+  if (!node.op->is_projection()) return false;
+  const std::size_t in = root(node.inputs[0]);
+  return graph_.nodes()[in].op && readers_[in] == 1;
 }
 
 // Returns how many numbers its batch statistics are.
@@ -116,13 +129,25 @@ std::vector<Out> Sweep::adjoints(NodeArrays& a, const Node& node, std::int64_t r
   return outs;
 }
 
+std::vector<Out> Sweep::adjoints_over(NodeArrays& a, std::size_t i, std::int64_t reps) {
+  const Node& node = graph_.nodes()[i];
+  if (node.op->is_elementwise() && !keeps_adjoints_ && i != root(graph_.output())) {
+    const std::size_t in = root(node.inputs[0]);
+    if (active_[in] && !a[in]) {
+      a[in] = a[i];
+      return {Out(a[in])};
+    }
+  }
+  return adjoints(a, node, reps);
+}
+
 void Sweep::forward() {
   for (std::size_t i = 0; i < sites_.size(); ++i) {
     const Node& node = graph_.nodes()[i];
     if (!node.op || root_[i] != i) continue;
     sites_[i].x = gather(y_, node);
     sites_[i].saved = node.op->save(e_, sites_[i]);
-    y_[i] = e_.temporary(size(i));
+    y_[i] = overwrites_input(i) ? y_[root(node.inputs[0])] : e_.temporary(size(i));
     node.op->forward(e_, sites_[i], Out(y_[i]));
   }
 }
@@ -200,7 +225,7 @@ NodeArrays Sweep::vjp(Operand seed, std::int64_t reps, ParameterSink* sink) {
   backward([&](std::size_t i, const Node& node) {
     if (!g[i]) return;
     const bool deposit = sink && node.group >= 0;
-    VjpPorts p{g[i], adjoints(g, node, reps), {}, reps, sink ? sink->stride() : 0};
+    VjpPorts p{g[i], adjoints_over(g, i, reps), {}, reps, sink ? sink->stride() : 0};
     if (deposit) p.gw = sink->take(node.group);
     node.op->vjp(e_, sites_[i], p);
   });
@@ -217,7 +242,7 @@ void Sweep::vjp_squares(Operand seed, std::int64_t reps, double scale, Parameter
   NodeArrays g(sites_.size());
   g[root(graph_.output())] = seed;
   backward([&](std::size_t i, const Node& node) {
-    if (g[i]) node.op->vjp(e_, sites_[i], {g[i], adjoints(g, node, reps), {}, reps, 0});
+    if (g[i]) node.op->vjp(e_, sites_[i], {g[i], adjoints_over(g, i, reps), {}, reps, 0});
     if (node.group < 0) return;
     const auto group = static_cast<std::size_t>(node.group);
     if (g[i]) uses[group].push_back({&sites_[i], g[i]});
@@ -255,8 +280,10 @@ NodeArrays Sweep::diagonals(Operand seed, ParameterSink* gradient,
       const bool first = k == 0 && g[i];
       DiagPorts p{g[i],
                   h[k][i],
-                  first ? adjoints(g, node, 1) : none,
-                  adjoints(h[k], node, 1),
+                  !first                ? none
+                  : streams.size() == 1 ? adjoints_over(g, i, 1)
+                                        : adjoints(g, node, 1),
+                  adjoints_over(h[k], i, 1),
                   {},
                   {},
                   streams[k].gauss_newton};

@@ -56,6 +56,8 @@ class Sweep {
   Sweep(const Graph& graph, Emit& e, std::int64_t batch, bool train, bool tracked = false);
 
   void forward();
+  // The adjoints that vjp and diagonals return will be read: none overwrites another.
+  void keep_adjoints() { keeps_adjoints_ = true; }
   void track();  // moves the running statistics
   Operand output() const { return y_[root(graph_.output())]; }
   // Layers with parameters, in order, and what is known at each.
@@ -88,6 +90,9 @@ class Sweep {
   std::int64_t add_buffers(Site& s, const Node& node, bool tracked, std::int64_t at);
   Out adjoint(NodeArrays& a, int node, std::int64_t reps);  // where a consumer adds
   std::vector<Out> adjoints(NodeArrays& a, const Node& node, std::int64_t reps);
+  // The same where that of the node itself, which nobody reads any more, may be overwritten.
+  std::vector<Out> adjoints_over(NodeArrays& a, std::size_t node, std::int64_t reps);
+  bool overwrites_input(std::size_t node) const;
   void complete_output(NodeArrays& d, std::int64_t reps);
   std::vector<In> gather(const NodeArrays& a, const Node& node) const;
   std::vector<In> parameters(const Node& node, Operand flat) const;
@@ -97,9 +102,10 @@ class Sweep {
   const Graph& graph_;
   Emit& e_;
   std::int64_t batch_;
-  bool train_;
+  bool train_, keeps_adjoints_ = false;
   std::vector<std::size_t> root_;  // the node whose memory a view uses
   std::vector<bool> active_;       // do parameters reach its value?
+  std::vector<int> readers_;       // how many nodes read its memory, and is it the output?
   std::vector<Site> sites_;
   NodeArrays y_;
 };
