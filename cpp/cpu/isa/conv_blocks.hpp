@@ -47,6 +47,16 @@ class WindowProduct {
     });
   }
 
+  // Are there many taps on zeros, so that pixels of several images that have the same ones should
+  // share a tile?
+  static bool skips_taps(const Window& w) {
+    constexpr std::int64_t kMostPixels = 256, kLeastDepth = 32;
+    if (w.by_channel() || is_narrow(w) || w.rows * w.columns > kMostPixels ||
+        w.depth < kLeastDepth || w.tap_count > kMostTaps) {
+      return false;
+    }
+    return 10 * taps_inside(w) < 9 * w.rows * w.columns * w.tap_count;
+  }
   // Do pixels fill vectors better than output channels?
   static bool is_narrow(const Window& w) {
     if (w.by_channel() || w.step_w != 1 || w.width > at_most(kTileRows, kLanes<T>)) {
@@ -75,16 +85,6 @@ class WindowProduct {
       return at_least(block_pixels() / pixels() / kTileRows, 1) * kTileRows;
     }
     return rows_.parts > 1 ? 1 : at_least(block_pixels() / pixels(), 1);
-  }
-  // Are there many taps on zeros, so that pixels of several images that have the same ones should
-  // share a tile?
-  static bool skips_taps(const Window& w) {
-    constexpr std::int64_t kMostPixels = 256, kLeastDepth = 32;
-    if (w.by_channel() || is_narrow(w) || w.rows * w.columns > kMostPixels ||
-        w.depth < kLeastDepth || w.tap_count > kMostTaps) {
-      return false;
-    }
-    return 10 * taps_inside(w) < 9 * w.rows * w.columns * w.tap_count;
   }
   bool serial() const {
     const std::int64_t vectors = groups_ * vectors_.n;

@@ -25,23 +25,14 @@ class ImageProduct {
         images_((window.n + kLanes<T> - 1) / kLanes<T>),
         rows_(window.rows, rows_of_block()) {}
 
-  // Whether this takes less time than the other way, as measured: in multiplications of vectors,
-  // a vector of numbers that is brought into lanes costs half as many as there are lanes, and
-  // storing a pixel's channels six.
+  // Whether this takes less time than the other ways.
   static bool suits(const Window& w) {
-    constexpr std::int64_t kMostWidth = 8, kTurn = kLanes<T> / 2;
+    constexpr std::int64_t kMostWidth = 8;
     if (w.groups > 1 || w.width > kMostWidth || w.to_step_w != 1 || w.n == 0) return false;
     const std::int64_t inside = taps_inside(w);
     if (inside == 0) return false;
     const WindowOperands<T> none{};
-    const ImageProduct one(w, none);
-    const std::int64_t turned = one.vectors_read() + w.rows * w.columns * w.width;
-    const std::int64_t steps = inside * 10 / 9;  // tiles share some
-    const std::int64_t mine = one.images_ * (steps * w.depth * w.width + kTurn * turned);
-    const std::int64_t vectors = WindowProduct<T>::is_narrow(w)
-                                     ? (w.columns + kLanes<T> - 1) / kLanes<T> * w.width
-                                     : w.columns * ((w.width + kLanes<T> - 1) / kLanes<T>);
-    return mine < w.n * w.rows * (vectors * w.tap_count * w.depth + 6 * w.columns);
+    return ImageProduct(w, none).cost(inside) < other_cost(w, inside);
   }
 
   void run() {
@@ -57,6 +48,28 @@ class ImageProduct {
   struct Span {
     std::int64_t begin, end;
   };
+
+  // In tenths of a multiplication of vectors, as measured. Tiles have a few taps on zeros in
+  // common; a vector of numbers that is brought into lanes or back costs eight.
+  std::int64_t cost(std::int64_t inside) const {
+    const std::int64_t steps = inside * 10 / 9 * win_.depth * (10 * win_.width + 5);
+    const std::int64_t turned = vectors_read() + win_.rows * win_.columns * win_.width;
+    return images_ * (steps + 80 * turned);
+  }
+
+  // Each vector of pixels costs its loading, each pixel its storing; of wide tiles, those of one
+  // vector leave half the registers of a small file empty.
+  static std::int64_t other_cost(const Window& w, std::int64_t inside) {
+    const std::int64_t vectors = (w.columns + kLanes<T> - 1) / kLanes<T>;
+    const std::int64_t pixels = w.rows * w.columns, steps = w.tap_count * w.depth;
+    if (WindowProduct<T>::is_narrow(w)) {
+      return w.n * w.rows * (vectors * steps * (10 * w.width + 30) + 60 * w.columns);
+    }
+    const std::int64_t present = (w.width + kLanes<T> - 1) / kLanes<T>;
+    const std::int64_t filled = present == 1 && kVectorRegisters == 16 ? 2 : present;
+    const std::int64_t taps = WindowProduct<T>::skips_taps(w) ? inside : pixels * w.tap_count;
+    return w.n * (taps * w.depth * 12 * filled + 100 * pixels);
+  }
 
   static std::int64_t columns_of_taps(const Window& w) {
     std::int64_t n = 0;
