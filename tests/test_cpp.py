@@ -52,7 +52,20 @@ def build_and_run_embed(folder: Path, cmake_dir: Path) -> str:
 
 @pytest.mark.xdist_group("cpp")
 def test_cpp_tests(build):
-    print(run("ctest", "--test-dir", build, "--output-on-failure"))
+    jobs = str(os.cpu_count() or 1)
+    print(run("ctest", "--test-dir", build, "--output-on-failure", "-j", jobs))
+
+
+@pytest.mark.xdist_group("cpp")
+@pytest.mark.parametrize("variant", ["avx2", "avx512"])
+def test_variants_leave_no_code_to_other_processors(build, variant):
+    """Of a weak function the linker keeps any copy: one with AVX would run where there is none."""
+    objects = list(build.glob(f"CMakeFiles/hesscore_{variant}.dir/**/*.o"))
+    if not objects or shutil.which("nm") is None:
+        pytest.skip("no such variant, or no nm")
+    lines = run("nm", "-C", "--defined-only", *objects).splitlines()
+    weak = {line.split(maxsplit=2)[2] for line in lines if re.match("[0-9a-f]+ W ", line)}
+    assert not {name for name in weak if f"{variant}::" not in name}
 
 
 @pytest.mark.xdist_group("cpp")

@@ -22,4 +22,12 @@ void KernelTable::put(std::string_view name, DType dtype, AnyKernel kernel) {
   kernels_[key_of(name, dtype)] = kernel;
 }
 
+void KernelTable::mark_rehearsed(std::string_view name, DType dtype) {
+  rehearsed_.insert(find(name, dtype));
+}
+
+void KernelTable::rehearse(AnyKernel kernel, const void* args, Workspace& needed) const {
+  if (rehearsed_.count(kernel) > 0) rehearse_(kernel, args, needed);
+}
+
 }  // namespace hesscore

@@ -40,13 +40,11 @@ class HESSCORE_API KernelTable {
   // Calls a kernel that only notes what workspace it would need.
   using Rehearse = void (*)(AnyKernel kernel, const void* args, Workspace& needed);
   void set_rehearsal(Rehearse call) { rehearse_ = call; }
+  void rehearse(AnyKernel kernel, const void* args, Workspace& needed) const;
   template <class Key>
   void add_rehearsed(DType dtype, Kernel<Key> kernel) {
     add<Key>(dtype, kernel);
-    rehearsed_.insert(find(Key::name, dtype));
-  }
-  void rehearse(AnyKernel kernel, const void* args, Workspace& needed) const {
-    if (rehearsed_.count(kernel) > 0) rehearse_(kernel, args, needed);
+    mark_rehearsed(Key::name, dtype);
   }
 
   template <class Key>
@@ -62,6 +60,7 @@ class HESSCORE_API KernelTable {
 
  private:
   void put(std::string_view name, DType dtype, AnyKernel kernel);
+  void mark_rehearsed(std::string_view name, DType dtype);
   std::unordered_map<std::string, AnyKernel> kernels_;
   std::unordered_set<AnyKernel> rehearsed_;
   Rehearse rehearse_ = nullptr;
