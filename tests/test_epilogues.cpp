@@ -1,5 +1,6 @@
 // Products that end with an activation against the product followed by the map, on sizes that take
 // every path: dot products, panels read in place and packed, transposed tiles, several blocks of k.
+// The activation's result has its own array, or takes the product's place.
 #include <array>
 
 #include "kernel_tables.hpp"
@@ -45,7 +46,7 @@ void check_product(const KernelTable& table, Size s, int form, Activation act) {
   Guarded<T> a(s.m * s.k, 1), b(s.k * s.n, 2), bias(s.n, 3), x(mn, 4);
   for (const auto kind : {Epilogue::value, Epilogue::slope}) {
     for (const bool add : {false, true}) {
-      Guarded<T> c(mn, 5), y(mn, 6), z(mn, 7);
+      Guarded<T> c(mn, 5), y(mn, 6), z(mn, 7), place(mn, 5);
       Product::Args p{a.in(), b.in(), bias.in(), c.out(add), s.m, s.n, s.k};
       p.trans_a = form == 1;
       p.trans_b = form == 2;
@@ -57,6 +58,10 @@ void check_product(const KernelTable& table, Size s, int form, Activation act) {
         check::run<MapTangent, T>(table, {x.in(), c.in(), z.out(), mn, 1, act});
       }
       equal(y, z);
+      p.c = place.out(add);
+      p.then.y = place.out();
+      check::run<Product, T>(table, p);
+      equal(place, z);
     }
   }
 }
@@ -67,6 +72,7 @@ void check_dual(const KernelTable& table, Size s, bool trans, Activation act) {
   Guarded<T> a1(s.m * s.k, 1), a2(s.m * s.k, 2), b(s.k * s.n, 3), x(mn, 4);
   for (const auto kind : {Epilogue::diagonal, Epilogue::diagonal_gauss_newton}) {
     Guarded<T> c1(mn, 5), c2(mn, 6), y1(mn, 7), y2(mn, 8), z1(mn, 9), z2(mn, 10);
+    Guarded<T> place1(mn, 5), place2(mn, 6);
     DualProduct::Args p{a1.in(), a2.in(), b.in(), c1.out(), c2.out(), s.m, s.n, s.k, trans};
     p.then = {kind, act, x.in(), y1.out(), y2.out()};
     check::run<DualProduct, T>(table, p);
@@ -75,6 +81,11 @@ void check_dual(const KernelTable& table, Size s, bool trans, Activation act) {
         table, {x.in(), c1.in(), c2.in(), z1.out(), z2.out(), mn, gauss_newton, act});
     equal(y1, z1);
     equal(y2, z2);
+    p.c1 = p.then.y = place1.out();
+    p.c2 = p.then.y2 = place2.out();
+    check::run<DualProduct, T>(table, p);
+    equal(place1, z1);
+    equal(place2, z2);
   }
 }
 

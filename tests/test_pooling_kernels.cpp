@@ -61,6 +61,8 @@ Case picks(std::int64_t n, std::int64_t c, WindowAxis h, WindowAxis w) {
 std::vector<Case> pools() {
   return {
       pooling(3, 1, 6, 8, {{2, 2}, {2, 2}}),
+      pooling(2, 19, 7, 8, {{3, 3}, {3, 3}}),
+      pooling(2, 19, 7, 8, {{3, 3}, {3, 3}, {0, 0}, {1, 1}, true}),
       pooling(2, 5, 7, 9, {{3, 2}, {2, 1}, {1, 1}}),
       pooling(2, 16, 7, 5, {{3, 3}, {2, 2}, {1, 1}, {1, 1}, true, false}),
       pooling(1, 19, 1, 23, {{1, 4}, {1, 3}, {0, 2}, {1, 1}, true}),

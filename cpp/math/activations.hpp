@@ -56,7 +56,7 @@ HC_HD Jet<T> exponential_unit(T x, T scale, T alpha, T width) {
 
 }  // namespace detail
 
-// `projection`: f(f(x)) = f(x), and the derivatives at f(x) are those at x.
+// `projection`: f(x) = x wherever f' is not 0, and the derivatives at f(x) are those at x.
 struct Relu {
   static constexpr bool projection = true;
   template <class T>
