@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 
-from problem import CG_ITERATIONS, DAMPING, Case, Problem
+from problem import CG_ITERATIONS, DAMPING, MOST_COLUMNS, Case, Problem
 
 import hesscore as hc
 
@@ -49,6 +49,8 @@ def rows(problem: Problem) -> dict:
     if isinstance(case, Case):
         rows |= product_rows(f, problem)
     for kind in DIAGONALS:
+        if kind == "ggn" and case.classes > MOST_COLUMNS:
+            continue
         with contextlib.suppress(hc.UnsupportedError):
             f.memory(case.batch, ("loss", "grad", kind), train=True)
             rows[kind] = diagonal(f, problem, kind)

@@ -6,7 +6,7 @@ import backpack
 import torch
 from backpack import extensions
 from backpack.hessianfree.ggnvp import ggn_vector_product
-from problem import Case, Problem, join
+from problem import MOST_COLUMNS, Case, Problem, join
 from torch import nn
 from torch_nets import network
 
@@ -79,14 +79,12 @@ def backpack_rows(problem: Problem, x: torch.Tensor, y: torch.Tensor) -> dict:
 
         return call, join_tensors
 
-    return {
-        "backpack ggn_mc": make(extensions.DiagGGNMC(mc_samples=1), "diag_ggn_mc"),
-        "backpack ggn": make(extensions.DiagGGNExact(), "diag_ggn_exact"),
-    } | (
-        {}
-        if not isinstance(problem.case, Case)
-        else {"backpack hessian": make(extensions.DiagHessian(), "diag_h")}
-    )
+    rows = {"backpack ggn_mc": make(extensions.DiagGGNMC(mc_samples=1), "diag_ggn_mc")}
+    if problem.case.classes <= MOST_COLUMNS:
+        rows["backpack ggn"] = make(extensions.DiagGGNExact(), "diag_ggn_exact")
+    if isinstance(problem.case, Case):
+        rows["backpack hessian"] = make(extensions.DiagHessian(), "diag_h")
+    return rows
 
 
 def join_tensors(tensors):
