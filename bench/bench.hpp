@@ -5,13 +5,33 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
+#include <map>
 #include <string>
+#include <variant>
 #include <vector>
 
 namespace bench {
 
 inline double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// --key value pairs of the command line into the variables of their keys.
+using Options = std::map<std::string, std::variant<std::string*, int*, double*>>;
+
+inline void read_options(int argc, char** argv, const Options& known) {
+  for (int i = 1; i < argc; i += 2) {
+    const auto it = known.find(argv[i]);
+    if (it == known.end() || i + 1 == argc) {
+      std::fprintf(stderr, "unknown option, or one without a value: %s\n", argv[i]);
+      std::exit(2);
+    }
+    const std::string value = argv[i + 1];
+    if (auto* const* text = std::get_if<std::string*>(&it->second)) **text = value;
+    if (auto* const* whole = std::get_if<int*>(&it->second)) **whole = std::stoi(value);
+    if (auto* const* real = std::get_if<double*>(&it->second)) **real = std::stod(value);
+  }
 }
 
 // Seconds per call: median, fastest, and the middle 80 % of the samples as a fraction of the

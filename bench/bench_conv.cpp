@@ -171,16 +171,14 @@ void run_cuda(const Options& o) {
 
 int main(int argc, char** argv) {
   Options o;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string key = argv[i], value = argv[i + 1];
-    if (key == "--isa") o.isa = value;
-    if (key == "--threads") o.threads = std::stoi(value);
-    if (key == "--dtype") o.dtype = value;
-    if (key == "--only") o.only = value;
-    if (key == "--layer") o.layer = value;
-    if (key == "--samples") o.samples = std::stoi(value);
-    if (key == "--device") o.device = value;
-    if (key == "--seconds") o.seconds = std::stod(value);
-  }
+  bench::read_options(argc, argv,
+                      {{"--isa", &o.isa},
+                       {"--threads", &o.threads},
+                       {"--dtype", &o.dtype},
+                       {"--only", &o.only},
+                       {"--layer", &o.layer},
+                       {"--samples", &o.samples},
+                       {"--device", &o.device},
+                       {"--seconds", &o.seconds}});
   o.device == "cpu" ? run_cpu(o) : run_cuda(o);
 }

@@ -226,16 +226,14 @@ void run(const Options& o) {
 
 int main(int argc, char** argv) {
   Options o;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string key = argv[i], value = argv[i + 1];
-    if (key == "--isa") o.isa = value;
-    if (key == "--threads") o.threads = std::stoi(value);
-    if (key == "--dtype") o.dtype = value;
-    if (key == "--only") o.only = value;
-    if (key == "--samples") o.samples = std::stoi(value);
-    if (key == "--seconds") o.seconds = std::stod(value);
-    if (key == "--openblas") o.openblas = value;
-  }
+  bench::read_options(argc, argv,
+                      {{"--isa", &o.isa},
+                       {"--threads", &o.threads},
+                       {"--dtype", &o.dtype},
+                       {"--only", &o.only},
+                       {"--samples", &o.samples},
+                       {"--seconds", &o.seconds},
+                       {"--openblas", &o.openblas}});
   cpu::set_num_threads(o.threads);
   o.dtype == "f64" ? run<double>(o) : run<float>(o);
 }

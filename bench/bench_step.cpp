@@ -8,7 +8,6 @@
 // products is the solver's choice. Batch norm is in training mode, and rows that it has no rule
 // for, or that take many passes over a deep network, are left out.
 #include <random>
-#include <stdexcept>
 
 #include "bench.hpp"
 #include "cpu/kernels_for.hpp"
@@ -218,35 +217,18 @@ std::vector<Case> cases(const Options& o) {
   return all;
 }
 
-Options parse(int argc, char** argv) {
-  Options o;
-  for (int i = 1; i < argc; i += 2) {
-    const std::string key = argv[i], value = i + 1 < argc ? argv[i + 1] : "";
-    if (key == "--net") {
-      o.net = value;
-    } else if (key == "--activation") {
-      o.activation = value;
-    } else if (key == "--dtype") {
-      o.dtype = value;
-    } else if (key == "--only") {
-      o.only = value;
-    } else if (key == "--batch") {
-      o.batch = std::stoi(value);
-    } else if (key == "--threads") {
-      o.threads = std::stoi(value);
-    } else if (key == "--seconds") {
-      o.seconds = std::stod(value);
-    } else {
-      throw std::invalid_argument("unknown option " + key + "; see the head of bench_step.cpp");
-    }
-  }
-  return o;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) try {
-  const Options o = parse(argc, argv);
+  Options o;
+  bench::read_options(argc, argv,
+                      {{"--net", &o.net},
+                       {"--activation", &o.activation},
+                       {"--dtype", &o.dtype},
+                       {"--only", &o.only},
+                       {"--batch", &o.batch},
+                       {"--threads", &o.threads},
+                       {"--seconds", &o.seconds}});
   const std::vector<Case> all = cases(o);
   const std::string isa(cpu::supported_isas().front());
   const double f32 = bench::peak_gflops<float>(isa), f64 = bench::peak_gflops<double>(isa);
