@@ -15,7 +15,7 @@ import pytest
 from oracle import Net, build, make_data, random_graph
 from oracle.build import objective
 from oracle.compare import EXACT_DIAGONALS, Mismatch, check
-from oracle.shrink import shrink
+from oracle.shrink import fail_smallest, shrink
 
 GRAPHS = int(os.environ.get("HESSCORE_TEST_GRAPHS", "1500"))
 
@@ -25,24 +25,7 @@ def run(seed: int, dtype: str = "float64") -> None:
     try:
         check(spec, dtype)
     except Exception as error:  # whatever happened, look for the smallest case of it
-        kind = type(error)
-
-        def fails(candidate):
-            try:
-                check(candidate, dtype)
-            except kind:
-                return True
-            except Exception:
-                return False
-            return False
-
-        small = shrink(spec, fails)
-        pytest.fail(
-            f"seed {seed}, {dtype}: {kind.__name__}: {error}\nreproduce with\n"
-            f"from oracle import Spec; from oracle.compare import check\n"
-            f"check({small!r}, {dtype!r})",
-            pytrace=not isinstance(error, Mismatch),
-        )
+        fail_smallest(spec, dtype, error, check, shrink)
 
 
 @pytest.mark.parametrize("seed", range(GRAPHS))

@@ -18,6 +18,7 @@ from hesscore.layers.base import Layer
 pytest.importorskip("jax")
 
 from oracle.compare import Mismatch
+from oracle.shrink import fail_smallest
 from oracle_layers import build, random_network
 from oracle_layers.compare import check
 from oracle_layers.jax_net import JaxReference
@@ -31,24 +32,7 @@ def run(seed: int, dtype: str = "float64") -> None:
     try:
         check(spec, dtype)
     except Exception as error:  # whatever happened, look for the smallest case of it
-        kind = type(error)
-
-        def fails(candidate):
-            try:
-                check(candidate, dtype)
-            except kind:
-                return True
-            except Exception:
-                return False
-            return False
-
-        small = shrink(spec, fails)
-        pytest.fail(
-            f"seed {seed}, {dtype}: {kind.__name__}: {error}\nreproduce with\n"
-            f"from oracle_layers import Spec; from oracle_layers.compare import check\n"
-            f"check({small!r}, {dtype!r})",
-            pytrace=not isinstance(error, Mismatch),
-        )
+        fail_smallest(spec, dtype, error, check, shrink)
 
 
 @pytest.mark.parametrize("seed", range(NETWORKS))

@@ -5,33 +5,67 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
+import pytest
+
+from .compare import Mismatch
 from .spec import Net, Spec
 
 
 def shrink(spec: Spec, fails: Callable[[Spec], bool], tries: int = 400) -> Spec:
-    """Follow simplifications greedily for as long as ``fails`` holds."""
+    """Follow simplifications for as long as ``fails`` holds."""
+    return smallest(spec, lambda s: (c for c in candidates(s) if is_whole(c, Net)), fails, tries)
+
+
+def smallest(spec, simpler: Callable[[Any], Iterator], fails: Callable[[Any], bool], tries: int):
+    """Follow ``simpler`` specs greedily for as long as ``fails`` holds."""
     again = True
     while again and tries > 0:
         again = False
-        for candidate in candidates(spec):
+        for candidate in simpler(spec):
             tries -= 1
             if tries < 0:
                 break
-            if _valid(candidate) and fails(candidate):
+            if fails(candidate):
                 spec, again = candidate, True
                 break
     return spec
 
 
-def _valid(spec: Spec) -> bool:
+def is_whole(spec, net_of: Callable[[Any], Any]) -> bool:
+    """Is it a network with one end, parameters, and a loss that fits its output?"""
     try:
-        net = Net(spec)
+        net = net_of(spec)
     except (ValueError, TypeError, IndexError):
         return False
     used = {s for n in net.nodes for s in n.sources}
     one_end = set(range(len(net.nodes))) - used == {len(net.nodes) - 1}
     return one_end and net.num_params > 0 and _loss_fits(spec.loss, net.output.shape)
+
+
+def fail_smallest(
+    spec, dtype: str, error: Exception, check: Callable, shrink: Callable
+) -> NoReturn:
+    """Fail the test with the smallest problem found for which ``check`` raises the same error."""
+    kind = type(error)
+
+    def fails(candidate) -> bool:
+        try:
+            check(candidate, dtype)
+        except kind:
+            return True
+        except Exception:
+            return False
+        return False
+
+    package = check.__module__.partition(".")[0]
+    pytest.fail(
+        f"seed {spec.seed}, {dtype}: {kind.__name__}: {error}\nreproduce with\n"
+        f"from {package} import Spec; from {package}.compare import check\n"
+        f"check({shrink(spec, fails)!r}, {dtype!r})",
+        pytrace=not isinstance(error, Mismatch),
+    )
 
 
 def _loss_fits(loss: dict, out: tuple) -> bool:

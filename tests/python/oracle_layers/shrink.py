@@ -5,34 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 
-from oracle.shrink import _loss_fits
+from oracle.shrink import is_whole, smallest
 
 from .spec import Net, Spec
 
 
 def shrink(spec: Spec, fails: Callable[[Spec], bool], tries: int = 60) -> Spec:
-    """Follow simplifications greedily for as long as ``fails`` holds."""
-    again = True
-    while again and tries > 0:
-        again = False
-        for candidate in filter(_valid, candidates(spec)):
-            tries -= 1
-            if tries < 0:
-                break
-            if fails(candidate):
-                spec, again = candidate, True
-                break
-    return spec
-
-
-def _valid(spec: Spec) -> bool:
-    try:
-        net = Net(spec)
-    except (ValueError, TypeError, IndexError):
-        return False
-    used = {s for n in net.nodes for s in n.sources}
-    one_end = set(range(len(net.nodes))) - used == {len(net.nodes) - 1}
-    return one_end and net.num_params > 0 and _loss_fits(spec.loss, net.output.shape)
+    """Follow simplifications for as long as ``fails`` holds."""
+    return smallest(spec, lambda s: (c for c in candidates(s) if is_whole(c, Net)), fails, tries)
 
 
 def candidates(spec: Spec) -> Iterator[Spec]:
