@@ -28,6 +28,19 @@ void compose_vjp(const Request& r, const Graph& graph, Emit& e) {
 
 }  // namespace
 
+void compose_jacobian(const Request& r, const Graph& graph, Emit& e) {
+  const std::int64_t p = graph.num_params();
+  Sweep sweep(graph, e, r.batch, r.train);
+  sweep.forward();
+  e.next_phase();
+  const NodeArrays d = sweep.jvp(e.external(kPortV), r.reps, p);
+  const Node& output = graph.nodes()[static_cast<std::size_t>(graph.output())];
+  copy(e, sweep.at_output(d), e.external(kPortOut), r.reps * r.batch * element_count(output.shape));
+  e.next_phase();
+  ParameterSink sink(graph, e.external(kPortOut), p);
+  sweep.vjp(e.external(kPortV), r.reps, &sink);
+}
+
 void compose(const Request& r, const Graph& graph, const LossModel& model, Emit& e) {
   check_supported(r, graph);
   const Shape& output = graph.nodes()[static_cast<std::size_t>(graph.output())].shape;

@@ -6,6 +6,7 @@ namespace hesscore {
 
 KrylovCoordinates::~KrylovCoordinates() = default;
 ResidentCg::~ResidentCg() = default;
+LinearMap::~LinearMap() = default;
 LinearOperator::~LinearOperator() = default;
 
 std::unique_ptr<KrylovCoordinates> LinearOperator::krylov_coordinates(const void*) const {

@@ -1,4 +1,5 @@
-// Curvature matrices at one point as linear operators: linearised once, applied often.
+// Curvature matrices and the Jacobian at one point as linear operators: linearised once, applied
+// often.
 #pragma once
 
 #include <memory>
@@ -22,5 +23,10 @@ inline std::unique_ptr<LinearOperator> hessian(const Objective& f, View w, const
 inline std::unique_ptr<LinearOperator> ggn(const Objective& f, View w, const Batch& batch) {
   return curvature(f, Product::ggn, std::move(w), batch);
 }
+
+// The Jacobian of the network's outputs in the parameters at w, of the N * outputs numbers that
+// predict() gives, in their order. Arrays are kept as by curvature().
+HESSCORE_API std::unique_ptr<LinearMap> jacobian(const Objective& f, View w, const Inputs& x,
+                                                 const Mode& mode = {}, bool snapshot = true);
 
 }  // namespace hesscore

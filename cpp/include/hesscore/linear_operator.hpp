@@ -1,4 +1,5 @@
-// LinearOperator: all that a Krylov solver knows of the curvature matrix.
+// LinearMap: a matrix known by its products. LinearOperator: a symmetric one, which is all that a
+// Krylov solver knows of the curvature matrix.
 #pragma once
 
 #include <memory>
@@ -36,15 +37,30 @@ class HESSCORE_API ResidentCg {
   Buffer records;  // that it points to
 };
 
-class HESSCORE_API LinearOperator {
+class HESSCORE_API LinearMap {
  public:
-  virtual ~LinearOperator();
-  virtual std::int64_t size() const = 0;
+  virtual ~LinearMap();
+  virtual std::int64_t rows() const = 0;
+  virtual std::int64_t cols() const = 0;
   virtual DType dtype() const = 0;
   virtual Device& device() const = 0;
 
-  // out[k] = A v[k] for k < count; `v` and `out` are (count, size) row-major and do not overlap.
+  // out[k] = A v[k] for k < count; `v` is (count, cols), `out` (count, rows), row-major, and they
+  // do not overlap.
   virtual void apply(const void* v, void* out, std::int64_t count = 1) const = 0;
+  // out[k] = A' u[k]; `u` is (count, rows), `out` (count, cols).
+  virtual void apply_adjoint(const void* u, void* out, std::int64_t count = 1) const = 0;
+};
+
+class HESSCORE_API LinearOperator : public LinearMap {
+ public:
+  ~LinearOperator() override;
+  virtual std::int64_t size() const = 0;
+  std::int64_t rows() const final { return size(); }
+  std::int64_t cols() const final { return size(); }
+  void apply_adjoint(const void* u, void* out, std::int64_t count = 1) const final {
+    apply(u, out, count);
+  }
 
   // Null where there is nothing to gain. `b` must stay unchanged as long as the result is used.
   virtual std::unique_ptr<KrylovCoordinates> krylov_coordinates(const void* b) const;
