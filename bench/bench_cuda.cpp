@@ -85,7 +85,10 @@ class Bench {
     const auto ggn = operation(Product::ggn), hessian = operation(Product::hessian);
     row("ggnvp", [&] { ggn->apply(v_.data(), out_.data()); });
     row("hvp", [&] { hessian->apply(v_.data(), out_.data()); });
-    if (!case_.net.deep) solve(*ggn);
+    if (!case_.net.deep) {
+      probes(*hessian);
+      solve(*ggn);
+    }
     errors();
   }
 
@@ -96,6 +99,15 @@ class Bench {
 
   void diagonal(const std::string& name, Diag kind) {
     row((name + " call").c_str(), [&] { f_.evaluate(w_, data_.one(), {&g_, {kind, &d_}}, mode_); });
+  }
+
+  void probes(const LinearOperator& hessian) {
+    constexpr std::int64_t kProbes = 32;
+    const std::int64_t n = kProbes * v_.size();
+    Vector v(device_, DType::f32, n);
+    const Vector hv(device_, DType::f32, n);
+    v.from_host(normal(n, 9));
+    row("32 hvp at once", [&] { hessian.apply(v.data(), hv.data(), kProbes); });
   }
 
   void solve(const LinearOperator& ggn) {

@@ -70,8 +70,8 @@ wait
 part hesscore 75 "$build/bench_cuda"
 part convolutions 40 "$build/bench_conv" --device cuda --samples 128 --seconds 0.02
 part cudnn 40 "$python" bench/conv_torch.py --cuda --samples 128 --seconds 0.02
-part jax 90 env XLA_PYTHON_CLIENT_PREALLOCATE=false "$python" bench/gpu/gpu_jax.py
-part torch 120 "$python" bench/gpu/gpu_torch.py
+part jax 100 env XLA_PYTHON_CLIENT_PREALLOCATE=false "$python" bench/gpu/gpu_jax.py
+part torch 130 "$python" bench/gpu/gpu_torch.py
 
 shopt -s nullglob
 failed=("$logs"/*.failed)

@@ -22,6 +22,7 @@ MODELS = {
     "lenet5": hc.models.lenet5,
     "3c3d": hc.models.cnn_3c3d,
     "allcnnc": lambda: hc.models.all_cnn_c(dropout=False),
+    "resnet18": hc.models.resnet18_cifar,
 }
 
 
@@ -29,7 +30,7 @@ def hesscore_side(case: Case | NetCase, given: Problem) -> list[np.ndarray]:
     net = MODELS[name(case)]()
     f = hc.Objective(net, hc.CrossEntropyLoss(), input_shape=case.input_shape)
     w, x = given.w.astype(float), given.x.astype(float)
-    found = f.evaluate(w, x, given.y, ("loss", "grad", "hesscale"))
+    found = f.evaluate(w, x, given.y, ("loss", "grad", "hesscale"), train=True)
     return [np.asarray(found["loss"]), found["grad"], found["hesscale"]]
 
 
@@ -39,7 +40,7 @@ def jax_side(case: Case | NetCase, given: Problem) -> list[np.ndarray]:
 
     jax.config.update("jax_default_matmul_precision", "highest")
     sweep = jax.jit(lambda w, x, y: sweep_jax.hesscale(layers(case), w, x, y))
-    w = sweep_jax.pack(case, given.layers)
+    w = sweep_jax.pack(case, given.parameters)
     loss, grad, diag = sweep(w, sweep_jax.images(given.x), given.y)
     flat = [join(sweep_jax.unpack(case, parts)) for parts in (grad, diag)]
     return [np.asarray(loss), *flat]
@@ -69,7 +70,7 @@ SIDES = {
 
 def main() -> int:
     worst = 0.0
-    nets = (NetCase(net, 4) for net in ("lenet5", "3c3d", "allcnnc"))
+    nets = (NetCase(net, 4) for net in ("lenet5", "3c3d", "allcnnc", "resnet18"))
     for case in (Case((12, 9, 3), "tanh", 5), *nets):
         given = make(case)
         exact = hesscore_side(case, given)

@@ -10,19 +10,21 @@ from collections.abc import Callable
 
 from networks import Case, NetCase, name
 
-LR, BETA1, BETA2, EPS, DAMPING, CG_ITERATIONS = 1e-6, 0.9, 0.999, 1.0, 0.1, 50
+LR, BETA1, BETA2, EPS = 1e-6, 0.9, 0.999, 1.0
+DAMPING, CG_ITERATIONS, PROBES = 0.1, 50, 32
 
 
 def cases() -> list[Case | NetCase]:
     """All cases; with --smoke small ones, to see that every row runs."""
     if "--smoke" in sys.argv:
-        nets = ("lenet5", "3c3d", "allcnnc")
+        nets = ("lenet5", "3c3d", "allcnnc", "resnet18")
         return [Case((12, 9, 3), "tanh", 5), *(NetCase(net, 2) for net in nets)]
     return [
         Case((784, 128, 10), "tanh", 128),
         Case((784, 1024, 1024, 10), "tanh", 128),
         Case((784, 1024, 1024, 10), "tanh", 4096),
         *(NetCase("lenet5", 128), NetCase("3c3d", 128), NetCase("allcnnc", 256)),
+        NetCase("resnet18", 128),
     ]
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from common import BETA1, BETA2, CG_ITERATIONS, DAMPING, EPS, LR, Clock, cases
+from common import BETA1, BETA2, CG_ITERATIONS, DAMPING, EPS, LR, PROBES, Clock, cases
 from networks import NetCase, make
 from networks import layers as layers_of
 from sweep_jax import cross_entropy, forward, hesscale, images, loss, pack
@@ -41,14 +41,22 @@ def adahesscale_step(layers, state, x, y):
 
 
 def ggn_product(layers, w, x, y, v):
-    z, tangent = jax.linearize(lambda w: forward(layers, w, x)[-1], w)
+    z, tangent = jax.linearize(lambda w: forward(layers, w, x)[0], w)
     dz = jax.jvp(jax.grad(lambda z: cross_entropy(z, y)), (z,), (tangent(v),))[1]
     return jax.linear_transpose(tangent, v)(dz)[0]
 
 
+def hessian_product(layers, w, x, y, v):
+    return jax.jvp(jax.grad(lambda w: loss(layers, w, x, y)), (w,), (v,))[1]
+
+
+def hessian_products(layers, w, x, y, v):
+    return jax.vmap(partial(hessian_product, layers, w, x, y))(v)
+
+
 def solve(layers, w, x, y, b):
     """50 iterations of conjugate gradients on G + 0.1 I, linearised once."""
-    z, tangent = jax.linearize(lambda w: forward(layers, w, x)[-1], w)
+    z, tangent = jax.linearize(lambda w: forward(layers, w, x)[0], w)
     transpose = jax.linear_transpose(tangent, w)
 
     def matvec(v):
@@ -76,7 +84,7 @@ def solve(layers, w, x, y, b):
 def run(case, precision: str) -> None:
     given, layers = make(case), layers_of(case)
     x, y = images(given.x), jnp.asarray(given.y)
-    w, v = pack(case, given.layers), pack(case, given.split(given.v))
+    w, v = pack(case, given.parameters), pack(case, given.views(given.v))
     zeros = jax.tree.map(jnp.zeros_like, w)
     last = [None]
     clock = Clock("jax", case, precision, lambda: jax.block_until_ready(last[0]))
@@ -102,9 +110,12 @@ def run(case, precision: str) -> None:
     steps("adahesscale step", adahesscale_step)
     calls("gradient call", gradient, w, x, y)
     calls("hesscale call", hesscale, w, x, y)
+    calls("ggnvp", ggn_product, w, x, y, v)
     if isinstance(case, NetCase):
         return
-    calls("ggnvp", ggn_product, w, x, y, v)
+    calls("hvp", hessian_product, w, x, y, v)
+    many = jax.tree.map(lambda a: jnp.stack(PROBES * [a]), v)
+    calls("32 hvp at once", hessian_products, w, x, y, many, bundle=3)
     calls("50 CG iterations on the GGN", solve, w, x, y, v, bundle=3)
 
 

@@ -1,9 +1,8 @@
-"""The networks of bench/peers as layers in a row, for the sweeps that are written by hand."""
+"""The networks of bench/peers as nested layers, for the sweeps that are written by hand."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import sys
 from pathlib import Path
@@ -11,7 +10,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "peers"))
 from problem import Case, NetCase, Problem, make
 
-__all__ = ["Case", "Layer", "NetCase", "Problem", "layers", "make", "name", "shapes"]
+__all__ = ["EPS", "Case", "Layer", "NetCase", "Problem", "layers", "make", "name"]
+
+EPS = 1e-5  # of batch normalisation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,24 +24,26 @@ class Layer:
     kernel: int = 1
     stride: int = 1
     padding: int = 0
+    arrays: int = 0  # of parameters
+    branches: tuple[tuple[Layer, ...], ...] = ()  # of a residual block, summed
 
     def shape(self, x: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of its output, without the batch, channels first."""
+        if self.kind == "residual":
+            for layer in self.branches[0]:
+                x = layer.shape(x)
+            return x
         if self.kind == "linear":
             return (self.out,)
         if self.kind in ("flatten", "mean"):
             return (math.prod(x),) if self.kind == "flatten" else x[:1]
-        if self.kind in ("tanh", "relu"):
+        if self.kind in ("tanh", "relu", "batch_norm"):
             return x
         room = [n + 2 * self.padding - self.kernel for n in x[1:]]
         steps = [
             -(-n // self.stride) if self.kind == "max_pool" else n // self.stride for n in room
         ]
         return (self.out or x[0], *(n + 1 for n in steps))
-
-    @property
-    def has_weight(self) -> bool:
-        return self.kind in ("conv", "linear")
 
 
 def name(case: Case | NetCase) -> str:
@@ -49,25 +52,18 @@ def name(case: Case | NetCase) -> str:
 
 
 def layers(case: Case | NetCase) -> tuple[Layer, ...]:
-    """The layers of a network without branches."""
-    found = []
-    for kind, *numbers in case.layers:
-        match kind, numbers:
-            case "linear", (_, out):
-                found.append(Layer(kind, out))
-            case "conv", (_, out, kernel, stride, padding, _):
-                found.append(Layer(kind, out, kernel, stride, padding))
-            case "mean_pool" | "max_pool", (kernel, stride):
-                found.append(Layer(kind, kernel=kernel, stride=stride))
-            case _:
-                found.append(Layer(kind))
-    return tuple(found)
+    """The layers of a network."""
+    return tuple(_layer(*row) for row in case.layers)
 
 
-def shapes(case: Case | NetCase) -> list[tuple[int, ...]]:
-    """Shapes of the input and of the output of each layer, without the batch, channels first."""
-    return list(
-        itertools.accumulate(
-            layers(case), lambda x, layer: layer.shape(x), initial=case.input_shape
-        )
-    )
+def _layer(kind: str, *numbers) -> Layer:
+    match kind, numbers:
+        case "residual", branches:
+            return Layer(kind, branches=tuple(tuple(_layer(*row) for row in b) for b in branches))
+        case "linear", (_, out):
+            return Layer(kind, out, arrays=2)
+        case "conv", (_, out, kernel, stride, padding, bias):
+            return Layer(kind, out, kernel, stride, padding, 1 + bias)
+        case "mean_pool" | "max_pool", (kernel, stride):
+            return Layer(kind, kernel=kernel, stride=stride)
+    return Layer(kind, arrays=2 if kind == "batch_norm" else 0)

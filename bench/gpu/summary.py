@@ -22,6 +22,7 @@ ROWS = [
     "ggn call",
     "ggnvp",
     "hvp",
+    "32 hvp at once",
     "50 CG iterations on the GGN",
 ]
 SIDES = ["hesscore", "torch eager", "torch compiled", "jax"]
@@ -133,13 +134,11 @@ def targets(table: Table, extra: dict[str, float]) -> list[dict]:
             net, ours = case[0], own(case, p)
             found.append((f"HesScale step / own gradient step, {net}, {p}", "<=", 1.67,
                           ratio(ours, table.get("hesscore", case, p, base))))  # fmt: skip
-            if case not in EAGER:
-                continue
-            found += [
-                (f"eager HesScale, BackPACK / ours, {net}, {p}", ">=", EAGER[case], eager(case, p)),
-                (f"best compiled / HesScale step, {net}, {p}", ">=", 1,
-                 ratio(table.best(compiled, case, p, step), ours)),
-            ]  # fmt: skip
+            found.append((f"best compiled / HesScale step, {net}, {p}", ">=", 1,
+                          ratio(table.best(compiled, case, p, step), ours)))  # fmt: skip
+            if case in EAGER:
+                found.append((f"eager HesScale, BackPACK / ours, {net}, {p}", ">=", EAGER[case],
+                              eager(case, p)))  # fmt: skip
     found.append(("update / copy bandwidth", ">=", 0.8,
                   ratio(extra.get("update bandwidth"), extra.get("copy bandwidth"))))  # fmt: skip
     return [

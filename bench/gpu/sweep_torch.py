@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import torch
-from networks import Layer
+from networks import EPS, Layer
 from torch.nn import functional
 
 aten = torch.ops.aten
 
 
-def parts(layers, w):
-    """The [weight, bias] of each layer, or [], from [weight, bias, weight, bias, ...]."""
-    given = iter(w)
-    return [[next(given), next(given)] if layer.has_weight else [] for layer in layers]
+def parts(layers, given):
+    """The parameters of each layer, from an iterator; of a residual block, of each branch."""
+    return [
+        [parts(branch, given) for branch in layer.branches]
+        if layer.branches
+        else [next(given) for _ in range(layer.arrays)]
+        for layer in layers
+    ]
 
 
 def apply(layer: Layer, w, x):
@@ -21,7 +25,11 @@ def apply(layer: Layer, w, x):
         case "linear":
             return torch.addmm(w[1], x, w[0].T), None
         case "conv":
-            return functional.conv2d(x, w[0], w[1], layer.stride, layer.padding), None
+            bias = w[1] if layer.arrays == 2 else None
+            return functional.conv2d(x, w[0], bias, layer.stride, layer.padding), None
+        case "batch_norm":
+            y, *statistics = aten.native_batch_norm(x, *w, None, None, True, 0.1, EPS)
+            return y, statistics
         case "mean_pool":
             return functional.avg_pool2d(x, layer.kernel), None
         case "max_pool":
@@ -35,6 +43,21 @@ def apply(layer: Layer, w, x):
         case "mean":
             return x.mean((2, 3)), None
     return x.flatten(1), None
+
+
+def forward(layers, w, x):
+    """The output, and the tape: (input, output, besides) of each layer, tapes of branches."""
+    tape = []
+    for layer, own in zip(layers, w, strict=True):
+        if layer.branches:
+            ends = [forward(b, part, x) for b, part in zip(layer.branches, own, strict=True)]
+            tape.append([inner for _, inner in ends])
+            x = ends[0][0] + ends[1][0]
+        else:
+            y, besides = apply(layer, own, x)
+            tape.append((x, y, besides))
+            x = y
+    return x, tape
 
 
 def transpose(layer: Layer, x, y, chosen, g):
@@ -63,42 +86,72 @@ def unfolded_squares(layer: Layer, x, h):
 
 
 def backward_affine(layer: Layer, w, x, g, h, deeper: bool, unfold: bool):
-    """Adjoint and curvature of x, if deeper layers want them, and of the weight and bias."""
+    """Adjoint and curvature of x, if deeper layers want them, and of the parameters."""
     if layer.kind == "linear":
-        below = (g @ w, h @ (w * w)) if deeper else (None, None)
+        below = (g @ w[0], h @ (w[0] * w[0])) if deeper else (None, None)
         return *below, [g.T @ x, g.sum(0)], [h.T @ (x * x), h.sum(0)]
-    gx, gw, gb = conv_backward(layer, w, x, g, [deeper, True, True])
+    bias, square = layer.arrays == 2, w[0] * w[0]
+    gx, *gw = conv_backward(layer, w[0], x, g, [deeper, True, bias])
     if unfold:
-        hx = conv_backward(layer, w * w, x, h, [deeper, False, False])[0] if deeper else None
-        return gx, hx, [gw, gb], [unfolded_squares(layer, x, h).view_as(w), h.sum((0, 2, 3))]
-    hx, hw, hb = conv_backward(layer, w * w, x * x, h, [deeper, True, True])
-    return gx, hx, [gw, gb], [hw, hb]
+        hx = conv_backward(layer, square, x, h, [deeper, False, False])[0] if deeper else None
+        hw = [unfolded_squares(layer, x, h).view_as(w[0]), h.sum((0, 2, 3))]
+    else:
+        hx, *hw = conv_backward(layer, square, x * x, h, [deeper, True, bias])
+    return gx, hx, gw[: layer.arrays], hw[: layer.arrays]
+
+
+def backward_norm(w, x, statistics, g, h):
+    """Batch statistics count as constants for the curvatures."""
+    mean, r = statistics
+    gx, *gw = aten.native_batch_norm_backward(
+        g, x, w[0], None, None, mean, r, True, EPS, [True, True, True]
+    )
+    unit = (x - mean[:, None, None]) * r[:, None, None]
+    hw = [(h * unit * unit).sum((0, 2, 3)), h.sum((0, 2, 3))]
+    return gx, h * ((w[0] * r) ** 2)[:, None, None], gw, hw
+
+
+def backward(layer: Layer, w, record, g, h, deeper: bool, unfold: bool):
+    """Adjoint and curvature of the input, and of the parameters."""
+    x, y, besides = record
+    if layer.kind == "batch_norm":
+        return backward_norm(w, x, besides, g, h)
+    if w:
+        return backward_affine(layer, w, x, g, h, deeper, unfold)
+    if layer.kind == "tanh":
+        slope = 1 - y * y
+        return slope * g, slope * slope * h - 2 * y * slope * g, [], []
+    if layer.kind == "relu":
+        return g * (y > 0), h * (y > 0), [], []
+    share = {"mean_pool": layer.kernel**2, "mean": x.numel() / y.numel()}.get(layer.kind, 1)
+    g, h = (transpose(layer, x, y, besides, a) for a in (g, h))
+    return g, h / share, [], []
+
+
+def sweep(layers, w, tape, g, h, first: bool, unfold: bool):
+    """The same for layers in a row; `first`: nobody wants the adjoint of the input."""
+    grads, diags = [], []
+    for i in reversed(range(len(layers))):
+        layer, deeper = layers[i], i > 0 or not first
+        if layer.branches:
+            ends = [
+                sweep(*branch, g, h, not deeper, unfold)
+                for branch in zip(layer.branches, w[i], tape[i], strict=True)
+            ]
+            g, h = ends[0][0] + ends[1][0], ends[0][1] + ends[1][1]
+            gw, hw = (sum((end[k] for end in ends), []) for k in (2, 3))
+        else:
+            g, h, gw, hw = backward(layer, w[i], tape[i], g, h, deeper, unfold)
+        grads, diags = [*gw, *grads], [*hw, *diags]
+    return g, h, grads, diags
 
 
 def hesscale(layers, w, x, y, unfold: bool = False):
-    """Loss, gradient and HesScale diagonal in one sweep; w = [weight, bias, weight, bias, ...]."""
-    values, chosen, pairs = [x], [], parts(layers, w)
-    for layer, pair in zip(layers, pairs, strict=True):
-        value, index = apply(layer, pair, values[-1])
-        values.append(value)
-        chosen.append(index)
-    z = values[-1]
+    """Loss, gradient and HesScale diagonal in one sweep; w: all parameters in a list."""
+    nested = parts(layers, iter(w))
+    z, tape = forward(layers, nested, x)
     p = torch.softmax(z, 1)
     g = (p - functional.one_hot(y, z.shape[1])) / len(y)
     h = (p - p * p) / len(y)
-    grads, diags = [], []
-    for i in reversed(range(len(layers))):
-        layer, below, above = layers[i], values[i], values[i + 1]
-        if pairs[i]:
-            g, h, gw, hw = backward_affine(layer, pairs[i][0], below, g, h, i > 0, unfold)
-            grads, diags = gw + grads, hw + diags
-        elif layer.kind == "tanh":
-            slope = 1 - above * above
-            g, h = slope * g, slope * slope * h - 2 * above * slope * g
-        elif layer.kind == "relu":
-            g, h = g * (above > 0), h * (above > 0)
-        else:
-            share = {"mean_pool": layer.kernel**2, "mean": below.numel() / above.numel()}
-            g = transpose(layer, below, above, chosen[i], g)
-            h = transpose(layer, below, above, chosen[i], h) / share.get(layer.kind, 1)
+    grads, diags = sweep(layers, nested, tape, g, h, True, unfold)[2:]
     return functional.cross_entropy(z, y), grads, diags
