@@ -139,7 +139,7 @@ def sweep(layers, w, tape, g, h, first: bool, unfold: bool):
                 for branch in zip(layer.branches, w[i], tape[i], strict=True)
             ]
             g, h = ends[0][0] + ends[1][0], ends[0][1] + ends[1][1]
-            gw, hw = (sum((end[k] for end in ends), []) for k in (2, 3))
+            gw, hw = ([*ends[0][k], *ends[1][k]] for k in (2, 3))
         else:
             g, h, gw, hw = backward(layer, w[i], tape[i], g, h, deeper, unfold)
         grads, diags = [*gw, *grads], [*hw, *diags]
