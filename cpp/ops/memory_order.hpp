@@ -6,7 +6,7 @@
 namespace hesscore {
 
 // y[p, c] = x[c, p], or back; free where there is one channel or one position.
-class Reorder : public LinearMap {
+class Reorder : public FixedMap {
  public:
   Reorder(const Shape& shape, bool to_channels_last);
   std::string_view type() const override { return "Reorder"; }

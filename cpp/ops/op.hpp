@@ -1,4 +1,4 @@
-// Op: a layer. Its kind (elementwise, bilinear, linear map) derives the passes from the minimum the
+// Op: a layer. Its kind (elementwise, bilinear, fixed map) derives the passes from the minimum the
 // layer states; a rule emits kernel calls and runs nothing.
 #pragma once
 

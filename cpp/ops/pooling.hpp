@@ -10,7 +10,7 @@
 namespace hesscore {
 
 // A sum over windows with fixed coefficients: its diagonal takes their squares.
-class WindowMap : public LinearMap {
+class WindowMap : public FixedMap {
  protected:
   virtual math::WindowGeometry geometry(const Site& s) const = 0;
   void apply(Emit& e, const Site& s, std::size_t i, In x, Out y, std::int64_t reps) const override;
@@ -59,7 +59,7 @@ class AvgPool : public WindowMap {
 };
 
 // Linear once the forward pass has chosen the inputs; both adjoint and curvature go to them.
-class MaxPool : public LinearMap {
+class MaxPool : public FixedMap {
  public:
   MaxPool(std::size_t dimensions, const PoolOptions& options);
   explicit MaxPool(Shape size);

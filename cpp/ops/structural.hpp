@@ -9,7 +9,7 @@ namespace hesscore {
 Shape filled_in(const std::string& op, Shape shape, std::int64_t n);
 
 // A view with a given shape: Flatten, Identity, reshapes.
-class Reshape : public LinearMap {
+class Reshape : public FixedMap {
  public:
   // An empty target keeps the shape; one -1 follows from the other sizes.
   explicit Reshape(std::string name, Shape target = {})
@@ -33,7 +33,7 @@ class Reshape : public LinearMap {
 };
 
 // y = x_0 + x_1 + ...
-class Add : public LinearMap {
+class Add : public FixedMap {
  public:
   std::string_view type() const override { return "Add"; }
   MemoryOrder order() const override { return MemoryOrder::any; }
@@ -46,7 +46,7 @@ class Add : public LinearMap {
 };
 
 // The inputs side by side along one axis, counted with the batch as axis 0.
-class Concat : public LinearMap {
+class Concat : public FixedMap {
  public:
   explicit Concat(int axis) : axis_(axis) {}
   std::string_view type() const override { return "Concat"; }
@@ -71,7 +71,7 @@ class Concat : public LinearMap {
 // Zeroes with probability p while training and scales the rest by 1 / (1 - p). The mask is a
 // function of seed, step, node and of the element's place in memory, where images are channels
 // last.
-class Dropout : public LinearMap {
+class Dropout : public FixedMap {
  public:
   explicit Dropout(double p);
   std::string_view type() const override { return "Dropout"; }

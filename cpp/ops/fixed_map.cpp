@@ -1,16 +1,16 @@
-// LinearMap: all passes from the map, its transpose and its element-wise square.
+// FixedMap: all passes from the map, its transpose and its element-wise square.
 #include "ops/kinds.hpp"
 
 namespace hesscore {
 
-void LinearMap::forward(Emit& e, const Site& s, Out y) const {
+void FixedMap::forward(Emit& e, const Site& s, Out y) const {
   for (std::size_t i = 0; i < s.x.size(); ++i) {
     y.accumulate = i > 0 && !disjoint();
     apply(e, s, i, s.x[i], y, 1);
   }
 }
 
-void LinearMap::jvp(Emit& e, const Site& s, const JvpPorts& p) const {
+void FixedMap::jvp(Emit& e, const Site& s, const JvpPorts& p) const {
   Out dy = p.dy;
   bool any = false;
   for (std::size_t i = 0; i < s.x.size(); ++i) {
@@ -27,19 +27,19 @@ void LinearMap::jvp(Emit& e, const Site& s, const JvpPorts& p) const {
   }
 }
 
-void LinearMap::vjp(Emit& e, const Site& s, const VjpPorts& p) const {
+void FixedMap::vjp(Emit& e, const Site& s, const VjpPorts& p) const {
   for (std::size_t i = 0; i < s.x.size(); ++i) {
     if (p.gx[i]) apply_t(e, s, i, p.gy, p.gx[i], p.reps, false);
   }
 }
 
-void LinearMap::vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const {
+void FixedMap::vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const {
   for (std::size_t i = 0; i < s.x.size(); ++i) {
     if (p.dgx[i]) apply_t(e, s, i, p.dgy, p.dgx[i], p.reps, false);
   }
 }
 
-void LinearMap::diag(Emit& e, const Site& s, const DiagPorts& p) const {
+void FixedMap::diag(Emit& e, const Site& s, const DiagPorts& p) const {
   for (std::size_t i = 0; i < s.x.size(); ++i) {
     if (p.gx[i]) apply_t(e, s, i, p.gy, p.gx[i], 1, false);
     if (p.hx[i]) apply_t(e, s, i, p.hy, p.hx[i], 1, true);
