@@ -15,6 +15,7 @@ PUBLIC = {
     "checks": "backend",
     "vector": "backend",
     "linear_operator": "backend",
+    "probes": "backend",
     "graph": "graph.hpp",
     "objective": "objective",
     "curvature": "curvature",

@@ -50,6 +50,7 @@ from .errors import (
     StateError,
     UnsupportedError,
 )
+from .estimators import Estimate, diagonal, frobenius_norm, trace
 from .graph import Graph
 from .layers import (
     CELU,
@@ -154,6 +155,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Error",
+    "Estimate",
     "Exp",
     "Flatten",
     "Gate",
@@ -217,6 +219,8 @@ __all__ = [
     "cg",
     "datasets",
     "devices",
+    "diagonal",
+    "frobenius_norm",
     "get_cmake_dir",
     "get_include",
     "get_num_threads",
@@ -227,6 +231,7 @@ __all__ = [
     "set_num_threads",
     "show_config",
     "testing",
+    "trace",
 ]
 
 __version__ = _core.version()

@@ -6,7 +6,7 @@ On CUDA devices they are CuPy's, which `_cuda_operators` makes of the same parts
 from __future__ import annotations
 
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
@@ -14,6 +14,7 @@ from scipy.sparse.linalg import LinearOperator
 from . import _core
 from ._arrays import module_for
 from .errors import ShapeError
+from .estimators import Estimate, trace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,6 +117,24 @@ class EngineProducts(_Base):
             rows = self._unit_products(first)
             out[first : first + len(rows)] = rows[:, first:].diagonal()
         return out
+
+    def trace(
+        self,
+        samples: int = 64,
+        method: Literal["hutchinson", "hutchpp", "xtrace"] = "hutchinson",
+        seed: int = 0,
+    ) -> Estimate:
+        """Estimate the trace by `samples` products: `hesscore.trace` of this operator.
+
+        Examples
+        --------
+        >>> import numpy as np, hesscore as hc
+        >>> f = hc.Objective(hc.Linear(1, 1), hc.MSELoss())
+        >>> G = f.ggn(np.zeros(2), np.full((1, 1), 3.0), np.zeros((1, 1)))
+        >>> round(float(G.trace(4, method="xtrace")), 9)
+        20.0
+        """
+        return trace(self, samples, method, seed)
 
     def _unit_products(self, first: int) -> NDArray[Any]:
         n = self.shape[0]

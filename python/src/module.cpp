@@ -12,5 +12,6 @@ NB_MODULE(_core, m) {
   hesscore::python::bind_objective(m);
   hesscore::python::bind_curvature(m);
   hesscore::python::bind_solve(m);
+  hesscore::python::bind_probes(m);
   hesscore::python::bind_optim(m);
 }

@@ -10,6 +10,7 @@ void bind_graph(nanobind::module_& m);
 void bind_objective(nanobind::module_& m);
 void bind_curvature(nanobind::module_& m);
 void bind_solve(nanobind::module_& m);
+void bind_probes(nanobind::module_& m);
 void bind_optim(nanobind::module_& m);
 
 }  // namespace hesscore::python

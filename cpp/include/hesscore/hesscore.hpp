@@ -9,5 +9,6 @@
 #include "hesscore/linear_operator.hpp"
 #include "hesscore/objective.hpp"
 #include "hesscore/optim.hpp"
+#include "hesscore/probes.hpp"
 #include "hesscore/solve.hpp"
 #include "hesscore/vector.hpp"

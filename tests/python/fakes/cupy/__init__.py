@@ -203,6 +203,11 @@ abs, sqrt, dot, allclose = map(_on_host, (np.abs, np.sqrt, np.dot, np.allclose))
 class linalg:
     norm = staticmethod(_on_host(np.linalg.norm))
 
+    @staticmethod
+    def qr(a: ndarray) -> tuple[ndarray, ndarray]:
+        q, r = np.linalg.qr(a.get())
+        return asarray(q), asarray(r)
+
 
 def asnumpy(a: Any) -> np.ndarray:
     return a.get() if isinstance(a, ndarray) else np.asarray(a)

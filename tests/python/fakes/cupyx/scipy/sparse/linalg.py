@@ -22,6 +22,9 @@ class LinearOperator:
 
     __mul__ = __matmul__ = dot
 
+    def matmat(self, X: Any) -> Any:
+        return cupy.stack([self.matvec(x) for x in X.T]).T
+
 
 class _Sum(LinearOperator):
     def __init__(self, a: LinearOperator, b: LinearOperator) -> None:
