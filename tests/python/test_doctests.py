@@ -34,7 +34,7 @@ MODULES = [
     "operators",
     "optim",
     "solve",
-    "testing",
+    "testing.derivatives",
 ]
 
 

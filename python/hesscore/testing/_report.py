@@ -81,12 +81,10 @@ class DerivativeReport(Mapping[str, float]):
     def __str__(self) -> str:
         rows = [("quantity", "error", "tolerance", "verdict", "worst at")]
         for c in self.checks:
-            numbers = (
-                ("", "") if c.verdict == "skipped" else (f"{c.error:.1e}", f"{c.tolerance:.1e}")
-            )
-            rows.append(
-                (c.quantity, *numbers, c.verdict, "; ".join(filter(None, (c.where, c.note))))
-            )
+            skipped = c.verdict == "skipped"
+            error, tolerance = ("", "") if skipped else (f"{c.error:.1e}", f"{c.tolerance:.1e}")
+            remark = "; ".join(filter(None, (c.where, c.note)))
+            rows.append((c.quantity, error, tolerance, c.verdict, remark))
         width = [max(len(row[i]) for row in rows) for i in range(4)]
         return "\n".join(
             f"{a:<{width[0]}}  {b:>{width[1]}}  {c:>{width[2]}}  {d:<{width[3]}}  {e}".rstrip()

@@ -189,8 +189,8 @@ class _Point:
         z = self.host(self.f.predict(self.w, self.x, **self.train))
         forward = self.host(self.f.jvp(self.w, self.x, self.device(self.v), **self.train))
         table = Embedding(len(z), max(1, z[0].size))
-        head = Objective(Sequential(table, Reshape(*z.shape[1:])) if z.ndim > 1 else table,
-                         self.f.loss_function, input_shape=(), reduction=self.f.reduction)  # fmt: skip
+        net = Sequential(table, Reshape(*z.shape[1:])) if z.ndim > 1 else table
+        head = Objective(net, self.f.loss_function, (), self.f.reduction)
         rows = self.xp.asarray(np.arange(len(z)))
         weight = {"sample_weight": self.kw["sample_weight"]}
 
