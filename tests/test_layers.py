@@ -19,6 +19,7 @@ PUBLIC = {
     "graph": "graph.hpp",
     "objective": "objective",
     "curvature": "curvature",
+    "operators": "solve",
     "solve": "solve",
     "optim": "optim",
 }

@@ -52,6 +52,16 @@ void Algebra::copy(const void* x, void* y, std::int64_t n) const {
   device_->copy(y, x, static_cast<std::size_t>(n) * element_);
 }
 
+void Algebra::copy_rows(const void* x, std::int64_t stride_x, void* y, std::int64_t stride_y,
+                        std::int64_t n, std::int64_t rows) const {
+  run(scale_, {.x = In(x),
+               .y = Out(y),
+               .outer = rows,
+               .inner = n,
+               .stride_x = stride_x,
+               .stride_y = stride_y});
+}
+
 void Algebra::fill(double value, void* y, std::int64_t n) const {
   run(fill_, {.y = Out(y), .n = n, .value = value});
 }

@@ -20,6 +20,9 @@ class Algebra {
   void axpby(double a, const void* x, double b, void* y, std::int64_t n) const;  // y = a x + b y
   void scale(double a, const void* x, void* y, std::int64_t n) const;            // y = a x
   void copy(const void* x, void* y, std::int64_t n) const;
+  // y[r] = x[r] for r < rows of n numbers, rows that many apart.
+  void copy_rows(const void* x, std::int64_t stride_x, void* y, std::int64_t stride_y,
+                 std::int64_t n, std::int64_t rows) const;
   void fill(double value, void* y, std::int64_t n) const;
   void power(const void* x, double shift, double exponent, void* y, std::int64_t n) const;
 

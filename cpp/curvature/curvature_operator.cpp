@@ -16,9 +16,9 @@ constexpr std::size_t kMaxPlaces = 4;
 
 }  // namespace
 
-CurvatureOperator::CurvatureOperator(const Objective& f, Product kind, int samples,
+CurvatureOperator::CurvatureOperator(const Objective::Impl& f, Product kind, int samples,
                                      std::uint64_t seed)
-    : impl_(f.impl()), pool_(impl_.pool()), kind_(kind), samples_(samples), seed_(seed) {
+    : impl_(f), pool_(impl_.pool()), kind_(kind), samples_(samples), seed_(seed) {
   if (samples < 1) throw OptionError("samples", ">= 1", std::to_string(samples));
 }
 
@@ -75,6 +75,22 @@ void CurvatureOperator::move_to(const View& w, const Batch& batch, const Mode& m
   here_->point = std::move(point);
   for (auto& [reps, p] : here_->plans) p.current = false;
   for (auto& resident : here_->resident) resident.current = false;
+}
+
+std::int64_t CurvatureOperator::memory(const View& w, const Batch& batch, const Mode& mode) const {
+  Bindings point;
+  const Request r = request(w, batch, mode, point);
+  Emit e(impl_.kernels(), r.dtype);
+  compose(r, impl_.graph(), impl_.loss(), e);
+  Workspace needed;
+  std::int64_t bytes = Plan::memory(std::move(e), needed);
+  if (device().is_host()) return bytes;
+  const auto add = [&](const View& v) {
+    if (v) bytes += element_count(v.shape) * static_cast<std::int64_t>(size_of(v.dtype));
+  };
+  for (const auto& [name, x] : batch.x.arrays) add(x);
+  for (const View& v : {w, batch.y, batch.sample_weight}) add(v);
+  return bytes;
 }
 
 Plan& CurvatureOperator::plan(std::int64_t reps) const {

@@ -12,12 +12,18 @@ namespace hesscore {
 
 class CurvatureOperator final : public LinearOperator {
  public:
-  CurvatureOperator(const Objective& f, Product kind, int samples = 1, std::uint64_t seed = 0);
+  CurvatureOperator(const Objective& f, Product kind, int samples = 1, std::uint64_t seed = 0)
+      : CurvatureOperator(f.impl(), kind, samples, seed) {}
+  CurvatureOperator(const Objective::Impl& f, Product kind, int samples, std::uint64_t seed);
   ~CurvatureOperator() override;
 
   // To be called before anything else. With `snapshot`, and always on a device, where recorded work
   // wants its arrays to stay, it copies w and the batch; else they must outlive its use there.
   void move_to(const View& w, const Batch& batch, const Mode& mode, bool snapshot);
+
+  void reseed(std::uint64_t seed) { seed_ = seed; }  // from the next move on
+  // Bytes that one linearisation needs.
+  std::int64_t memory(const View& w, const Batch& batch, const Mode& mode) const;
 
   std::int64_t size() const override { return impl_.graph().num_params(); }
   DType dtype() const override { return here_->request.dtype; }

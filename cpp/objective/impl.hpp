@@ -47,6 +47,7 @@ class Objective::Impl {
   // NaN.
   void check_values(const Batch& batch, const Request& r) const;
   void check_indices(const Inputs& x) const;
+  double mean_weight(const Batch& batch, const Request& r) const;
   // v is (n, ...rest) or (K, n, ...rest); returns K.
   std::int64_t check_vectors(const char* name, const View& v, const Shape& one, DType dtype) const;
 

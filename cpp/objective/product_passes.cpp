@@ -20,7 +20,7 @@ ProductPasses::ProductPasses(const Request& r, const Graph& graph, const LossMod
       e_(e),
       sweep_(forward(r, graph, e)),
       loss_(e, model, {r.batch, r.soft, r.weighted}, sweep_.output()) {
-  if (r.product == Product::hessian) {
+  if (!is_gauss_newton()) {
     const Operand seed = e.temporary(loss_.size());
     loss_.seed({{}, seed, {}, {}, {}});
     sweep_.keep_adjoints();
@@ -33,9 +33,16 @@ ProductPasses::ProductPasses(const Request& r, const Graph& graph, const LossMod
   }
 }
 
+Operand ProductPasses::zeros(std::int64_t n) {
+  const Operand to = e_.temporary(n);
+  e_.call<kernels::Fill>({to, n, 0});
+  return to;
+}
+
 ProductPasses::Outputs ProductPasses::to_outputs(Operand v) {
   NodeArrays d = sweep_.jvp(v, r_.reps, num_params_);
   const Operand dz = sweep_.at_output(d);
+  if (r_.product == Product::gap) return {std::move(d), dz, zeros(r_.reps * loss_.size())};
   if (!u_) return {std::move(d), dz, loss_.hessian(dz, r_.reps)};
   const Operand projected = e_.temporary(r_.reps * loss_.size());
   const std::int64_t samples = r_.product == Product::fisher_mc ? r_.samples : 1;

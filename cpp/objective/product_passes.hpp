@@ -8,7 +8,8 @@
 
 namespace hesscore {
 
-// Hv: forward, adjoints | tangents, dg = H_L dz, tangent of the backward pass.
+// Hv: forward, adjoints | tangents, dg = H_L dz, tangent of the backward pass. (H - G) v: the same
+// with dg = 0, by linearity; nothing cancels.
 // Gv: forward | tangents, dg = H_L dz, backward pass.  Fv: dg = u <u, dz> with u drawn or given.
 class ProductPasses {
  public:
@@ -16,7 +17,9 @@ class ProductPasses {
   ProductPasses(const Request& r, const Graph& graph, const LossModel& model, Emit& e);
 
   // Is A = J' K J with K acting on the outputs alone, dg = K dz?
-  bool is_gauss_newton() const { return r_.product != Product::hessian; }
+  bool is_gauss_newton() const {
+    return r_.product != Product::hessian && r_.product != Product::gap;
+  }
 
   struct Outputs {
     NodeArrays tangents;
@@ -30,6 +33,8 @@ class ProductPasses {
   std::int64_t output_size() const { return loss_.size(); }
 
  private:
+  Operand zeros(std::int64_t n);
+
   const Request& r_;
   std::int64_t num_params_;
   Emit& e_;

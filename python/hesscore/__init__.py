@@ -34,6 +34,7 @@ from .config import (
 )
 from .errors import (
     CheckpointError,
+    ConvergenceError,
     DeviceError,
     DTypeError,
     Error,
@@ -149,6 +150,7 @@ __all__ = [
     "Conv2d",
     "ConvTranspose1d",
     "ConvTranspose2d",
+    "ConvergenceError",
     "CrossEntropyLoss",
     "DTypeError",
     "DeviceError",

@@ -42,6 +42,14 @@ def number(name: str, value: Any, error: type[Error] = OptionError) -> float:
     return result
 
 
+def not_negative(name: str, value: Any, error: type[Error] = OptionError) -> float:
+    """`value` as a finite float that is at least 0."""
+    result = number(name, value, error)
+    if result < 0:
+        raise error.about(name, "a finite number >= 0", repr(value))
+    return result
+
+
 def flag(name: str, value: Any, error: type[Error] = OptionError) -> bool:
     """`value` as a bool."""
     if not isinstance(value, (bool, int)) or value not in (0, 1):

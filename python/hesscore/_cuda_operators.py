@@ -5,18 +5,22 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from .operators import CurvatureProducts, EngineProducts
+from .operators import CurvatureProducts, EngineProducts, JacobianProducts
 
 LinearOperator: Any = import_module("cupyx.scipy.sparse.linalg").LinearOperator
 
 
 class EngineOperator(EngineProducts, LinearOperator):
-    """A symmetric operator of the engine; other compositions than with `identity` are CuPy's."""
+    """An operator of the engine; what it does not compose is CuPy's."""
 
     def __init__(self, core: Any) -> None:
         self._core = core
-        super().__init__(core.dtype, (core.size, core.size))
+        super().__init__(core.dtype, (core.rows, core.cols))
 
 
 class CurvatureOperator(CurvatureProducts, EngineOperator):
     """See `CurvatureProducts`."""
+
+
+class JacobianOperator(JacobianProducts, EngineOperator):
+    """See `JacobianProducts`."""

@@ -1,8 +1,9 @@
-"""The progress of a run on stderr: tqdm's bar, or one plain line where tqdm is not installed."""
+"""The progress of long work on stderr: tqdm's bar, or a plain line where tqdm is not installed."""
 
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 
@@ -43,3 +44,54 @@ class Progress:
         if kind is None:
             self._bar.update(self.total - self._bar.n)
         self._bar.close()
+
+
+class Count:
+    """A context manager that shows how many of `total` things are done; `update(done)` says so.
+
+    Nothing is shown of what ends within a second.
+    """
+
+    def __init__(self, total: int | None, unit: str, enabled: bool, title: str = "") -> None:
+        self.total, self.unit, self.title = total, unit, title
+        self._bar: Any = None
+        self._start = time.monotonic()
+        self._written = False
+        if not enabled:
+            return
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            self._bar = self._write_line
+            return
+        self._bar = tqdm(
+            total=total, unit=unit, desc=title or None, file=sys.stderr, delay=1, leave=False
+        )
+
+    def update(self, done: int) -> None:
+        if self._bar is None:
+            return
+        if self._bar == self._write_line:
+            self._write_line(done)
+        else:
+            self._bar.update(done - self._bar.n)
+
+    def _write_line(self, done: int) -> None:
+        if time.monotonic() - self._start < 1:
+            return
+        of = "" if self.total is None else f" of {self.total}"
+        sys.stderr.write(f"\r{self.title + ': ' if self.title else ''}{self.unit} {done}{of} ")
+        sys.stderr.flush()
+        self._written = True
+
+    def __enter__(self) -> Count:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._written:
+            sys.stderr.write("\n")
+        elif self._bar is not None and self._bar != self._write_line:
+            self._bar.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class Error(Exception):
@@ -91,6 +92,18 @@ class StateError(Error, RuntimeError):
 
 class OutOfMemoryError(Error, MemoryError):
     """An allocation failed."""
+
+
+class ConvergenceError(Error, ArithmeticError):
+    """A solve inside an operator did not converge.
+
+    Attributes
+    ----------
+    report : SolveReport
+        How it ended; its `history` is a list.
+    """
+
+    report: Any = None
 
 
 class CheckpointError(Error, OSError):

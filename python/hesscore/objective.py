@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from . import _check, _core, errors
-from ._arrays import module_of
 from ._buffers import Buffers
+from ._curvature import Curvature, fisher_products
 from ._evaluations import Evaluations, Train
 from ._parameters import Parameters
-from .errors import OptionError, ShapeError
+from .errors import OptionError
 from .graph import Graph, build_graph
 from .layers.base import Layer, Shape
 from .losses import Loss, Reduction
@@ -19,14 +17,11 @@ from .losses import Loss, Reduction
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .operators import CurvatureOperator
-
 _PRECISIONS = ("fp32", "tf32", "fp64")
 _HESSIAN, _GGN = _core.Product.hessian, _core.Product.ggn
-_FISHER = {"empirical": _core.Product.fisher_empirical, "mc": _core.Product.fisher_mc}
 
 
-class Objective(Parameters, Buffers, Evaluations):
+class Objective(Parameters, Buffers, Evaluations, Curvature):
     """A network and a loss as a function ``f(w, x, y)`` of one flat parameter vector.
 
     The arrays decide where and how the work runs. Arrays in host memory give NumPy arrays, computed
@@ -212,131 +207,8 @@ class Objective(Parameters, Buffers, Evaluations):
         >>> f.fishervp(np.zeros(2), x, y, np.array([1.0, 0.0])).tolist()  # g = -2 (3, 1)
         [36.0, 12.0]
         """
-        product = _FISHER.get(kind)
+        product = fisher_products.get(kind)
         if product is None:
-            raise errors.unknown("kind", kind, _FISHER)
+            raise errors.unknown("kind", kind, fisher_products)
         samples, seed = _check.samples(samples), _check.integer("seed", seed, 0)
         return self._core.product(product, w, x, y, v, sample_weight, train, samples, seed)
-
-    def quadratic_form(
-        self,
-        w: Any,
-        x: Any,
-        y: Any,
-        v: Any,
-        kind: Literal["hessian", "ggn", "gap"] = "hessian",
-        *,
-        sample_weight: Any = None,
-        train: Train = False,
-    ) -> float:
-        """Compute ``v' H v``, ``v' G v``, or their gap ``v' H v - v' G v``.
-
-        The gap is what the Gauss-Newton approximation, the approximate chain rule, drops.
-
-        Parameters
-        ----------
-        w, x, y, sample_weight, train
-            As in `loss`.
-        v : (P,) array
-            The direction.
-        kind : {"hessian", "ggn", "gap"}
-            Which form.
-
-        Returns
-        -------
-        float
-
-        Examples
-        --------
-        >>> import numpy as np, hesscore as hc
-        >>> f = hc.Objective(hc.Linear(1, 1), hc.MSELoss())
-        >>> x, y = np.full((1, 1), 3.0), np.zeros((1, 1))
-        >>> f.quadratic_form(np.zeros(2), x, y, np.array([1.0, 0.0]), kind="gap")
-        0.0
-        """
-        if kind not in ("hessian", "ggn", "gap"):
-            raise errors.unknown("kind", kind, ("hessian", "ggn", "gap"))
-        if np.ndim(v) != 1:
-            raise ShapeError.about("v", f"({self.num_params},)", np.shape(v))
-        products = {"hessian": (_HESSIAN,), "ggn": (_GGN,), "gap": (_HESSIAN, _GGN)}[kind]
-        forms = []
-        for product in products:
-            av = self._core.product(product, w, x, y, v, sample_weight, train, 1, 0)
-            xp = module_of(av)
-            forms.append(float(xp.dot(xp.asarray(v, np.float64), av.astype(np.float64))))
-        return forms[0] if len(forms) == 1 else forms[0] - forms[1]
-
-    def hessian(
-        self, w: Any, x: Any, y: Any, *, sample_weight: Any = None, train: Train = False
-    ) -> CurvatureOperator:
-        """Make the Hessian at `w` as a linear operator: linearised once, applied often.
-
-        Parameters
-        ----------
-        w, x, y, sample_weight, train
-            As in `loss`. They are copied.
-
-        Returns
-        -------
-        CurvatureOperator
-            (P, P), a `scipy.sparse.linalg.LinearOperator`; on a CUDA device
-            `cupyx.scipy.sparse.linalg.LinearOperator`.
-
-        Examples
-        --------
-        >>> import numpy as np, hesscore as hc
-        >>> f = hc.Objective(hc.Linear(1, 1), hc.MSELoss())
-        >>> H = f.hessian(np.zeros(2), np.full((1, 1), 3.0), np.zeros((1, 1)))
-        >>> (H @ np.array([1.0, 0.0])).tolist()
-        [18.0, 6.0]
-        """
-        return self._operator("hessian", _HESSIAN, w, x, y, sample_weight, train, 1, 0)
-
-    def ggn(
-        self, w: Any, x: Any, y: Any, *, sample_weight: Any = None, train: Train = False
-    ) -> CurvatureOperator:
-        """Make the Gauss-Newton matrix at `w` as a linear operator; see `hessian` and `ggnvp`.
-
-        Examples
-        --------
-        >>> import numpy as np, hesscore as hc
-        >>> f = hc.Objective(hc.Linear(1, 1), hc.MSELoss())
-        >>> G = f.ggn(np.zeros(2), np.full((1, 1), 3.0), np.zeros((1, 1)))
-        >>> G.dense().tolist()
-        [[18.0, 6.0], [6.0, 2.0]]
-        """
-        return self._operator("ggn", _GGN, w, x, y, sample_weight, train, 1, 0)
-
-    def fisher(
-        self,
-        w: Any,
-        x: Any,
-        y: Any,
-        kind: Literal["empirical", "mc"] = "empirical",
-        samples: int = 1,
-        seed: int = 0,
-        *,
-        sample_weight: Any = None,
-        train: Train = False,
-    ) -> CurvatureOperator:
-        """Make a Fisher matrix at `w` as a linear operator; see `hessian` and `fishervp`.
-
-        Examples
-        --------
-        >>> import numpy as np, hesscore as hc
-        >>> f = hc.Objective(hc.Linear(1, 1), hc.MSELoss())
-        >>> F = f.fisher(np.zeros(2), np.full((1, 1), 3.0), np.ones((1, 1)))
-        >>> F.diagonal().tolist()
-        [36.0, 4.0]
-        """
-        product = _FISHER.get(kind)
-        if product is None:
-            raise errors.unknown("kind", kind, _FISHER)
-        samples, seed = _check.samples(samples), _check.integer("seed", seed, 0)
-        name = f"fisher_{kind}"
-        return self._operator(name, product, w, x, y, sample_weight, train, samples, seed)
-
-    def _operator(self, name: str, product: Any, *point: Any) -> CurvatureOperator:
-        from .operators import curvature_operator
-
-        return curvature_operator(self, name, product, *point)

@@ -1,11 +1,13 @@
 // Errors, devices, threads and configuration.
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
 
 #include <new>
 
 #include "errors.hpp"
 #include "hesscore/device.hpp"
+#include "hesscore/solve.hpp"
 #include "module.hpp"
 
 using namespace nanobind::literals;
@@ -24,11 +26,14 @@ struct ErrorClass {
 };
 #define HC_ERROR_CLASS(Name) {#Name, &is<Name>}
 constexpr ErrorClass kErrorClasses[] = {
-    HC_ERROR_CLASS(ShapeError),  HC_ERROR_CLASS(DTypeError),       HC_ERROR_CLASS(DeviceError),
-    HC_ERROR_CLASS(LabelError),  HC_ERROR_CLASS(IndexRangeError),  HC_ERROR_CLASS(LayoutError),
-    HC_ERROR_CLASS(OutputError), HC_ERROR_CLASS(SizeError),        HC_ERROR_CLASS(UnsupportedError),
-    HC_ERROR_CLASS(GraphError),  HC_ERROR_CLASS(NonFiniteError),   HC_ERROR_CLASS(OptionError),
-    HC_ERROR_CLASS(StateError),  HC_ERROR_CLASS(OutOfMemoryError), HC_ERROR_CLASS(CheckpointError)};
+    HC_ERROR_CLASS(ShapeError),       HC_ERROR_CLASS(DTypeError),
+    HC_ERROR_CLASS(DeviceError),      HC_ERROR_CLASS(LabelError),
+    HC_ERROR_CLASS(IndexRangeError),  HC_ERROR_CLASS(LayoutError),
+    HC_ERROR_CLASS(OutputError),      HC_ERROR_CLASS(SizeError),
+    HC_ERROR_CLASS(UnsupportedError), HC_ERROR_CLASS(GraphError),
+    HC_ERROR_CLASS(NonFiniteError),   HC_ERROR_CLASS(OptionError),
+    HC_ERROR_CLASS(StateError),       HC_ERROR_CLASS(OutOfMemoryError),
+    HC_ERROR_CLASS(CheckpointError),  HC_ERROR_CLASS(ConvergenceError)};
 #undef HC_ERROR_CLASS
 
 const char* class_name(const Error& error) {
@@ -40,7 +45,14 @@ const char* class_name(const Error& error) {
 
 nb::object python_instance(const Error& error) {
   const nb::object type = nb::module_::import_("hesscore.errors").attr(class_name(error));
-  return type(error.what(), error.arg(), error.expected(), error.got());
+  nb::object instance = type(error.what(), error.arg(), error.expected(), error.got());
+  if (const auto* failed = dynamic_cast<const ConvergenceError*>(&error)) {
+    const SolveReport& r = failed->report;
+    instance.attr("report") =
+        nb::module_::import_("hesscore.solve")
+            .attr("SolveReport")(name_of(r.status), r.message, r.iterations, r.residual, r.history);
+  }
+  return instance;
 }
 
 void set_python_error(const Error& error) {

@@ -1,14 +1,13 @@
-// Curvature operators: made once at a point, applied often.
+// Operators of an objective: made once at a point, applied often.
 #include "hesscore/curvature.hpp"
 
 #include <nanobind/stl/string.h>
-#include <nanobind/stl/string_view.h>
 #include <nanobind/stl/unique_ptr.h>
 
-#include "hesscore/solve.hpp"
 #include "module.hpp"
 #include "objective.hpp"
 #include "operator.hpp"
+#include "signals.hpp"
 
 using namespace nanobind::literals;
 
@@ -34,63 +33,137 @@ nb::tuple curvature_at(nb::handle objective, Product kind, nb::handle w, nb::han
   return nb::make_tuple(nb::cast(std::move(result)), w_copy, x_copy, y_copy, weight_copy);
 }
 
-// A v for v (n,), or for each row of v (k, n).
-NewObject apply(const PyOperator& a, nb::handle v) {
-  Array in("v");
-  in.read(v, a.like("the operator"));
-  const Shape& shape = in.view().shape;
-  const std::int64_t n = a.engine->size();
-  if (shape.empty() || shape.size() > 2 || shape.back() != n) {
-    throw ShapeError("v", "(" + std::to_string(n) + ",) or (k, " + std::to_string(n) + ")",
-                     to_string(shape));
-  }
-  const NewArray out(in.place(), in.view().dtype, shape);
-  const std::int64_t count = shape.size() == 2 ? shape.front() : 1;
-  work(in.place(), [&] {
-    if (a.check_finite) in.check_finite();
-    if (count > 0) a.engine->apply(in.view().data, out.view.data, count);
+std::unique_ptr<PyRectangular> jacobian_at(nb::handle objective, nb::handle w, nb::handle x,
+                                           nb::handle train) {
+  const auto& f = nb::cast<const PyObjective&>(objective);
+  Point p(f, w, x, train);
+  auto result = std::make_unique<PyRectangular>();
+  result->check_finite = f.check_finite;
+  result->keep = {nb::borrow(objective), p.w.keep_copy(), p.x.keep_copy()};
+  p.run([&](const Objective& engine) {
+    result->engine = jacobian(engine, p.w, p.x.inputs(), p.mode, /*snapshot=*/false);
   });
-  return out.object;
-}
-
-std::unique_ptr<PyOperator> shifted(nb::handle a, double shift, double scale) {
-  auto result = std::make_unique<PyOperator>();
-  result->engine =
-      std::make_unique<ShiftedOperator>(*nb::cast<const PyOperator&>(a).engine, shift, scale);
-  result->keep = {nb::borrow(a)};
-  result->check_finite = nb::cast<const PyOperator&>(a).check_finite;
   return result;
 }
 
-std::unique_ptr<PyOperator> diagonal(nb::handle d) {
-  Array in("d");
-  in.read(d);
-  if (in.view().shape.size() != 1) {
-    throw ShapeError("d", "a vector", to_string(in.view().shape));
+double mean_weight(const PyObjective& f, nb::handle w, nb::handle x, nb::handle y,
+                   nb::handle sample_weight) {
+  const Point p(f, w, x, y, sample_weight, nb::bool_(false));
+  double weight = 0;
+  p.run([&](const Objective& engine) { weight = engine.mean_weight(p.w, p.batch()); });
+  return weight;
+}
+
+void check_values(const Point& p) {
+  p.x.check_finite();
+  p.y.check_finite();
+  p.sample_weight.check_finite();
+}
+
+// Batches that Python's iterators bring, anew for each product. `items()` gives an iterator over
+// (x, y, sample_weight).
+class StreamedBatches final : public BatchSource {
+ public:
+  StreamedBatches(const PyObjective& f, nb::handle w, nb::handle items, nb::handle train)
+      : f_(f), w_(w), items_(items), train_(train) {}
+
+  void rewind() override {
+    const nb::gil_scoped_acquire acquire;
+    iterator_ = items_();
   }
+
+  bool next(Batch& batch) override {
+    if (!take()) return false;
+    if (f_.check_finite) check_values(*point_);
+    batch = point_->batch();
+    return true;
+  }
+
+  bool stays() const override { return false; }
+
+ private:
+  bool take() {
+    const nb::gil_scoped_acquire acquire;
+    nb::object item = nb::steal(PyIter_Next(iterator_.ptr()));
+    if (!item.is_valid()) {
+      if (PyErr_Occurred() != nullptr) throw nb::python_error();
+      iterator_.reset();
+      return false;
+    }
+    point_ = std::make_unique<Point>(f_, w_, item[0], item[1], item[2], train_);
+    item_ = std::move(item);
+    return true;
+  }
+
+  const PyObjective& f_;
+  nb::handle w_, items_, train_;  // of the operator's `keep`
+  nb::object iterator_, item_;
+  std::unique_ptr<Point> point_;
+};
+
+// Looks for Ctrl-C, and tells Python how many batches of a product are done.
+std::function<void(std::int64_t)> watch_with(nb::handle progress) {
+  return [progress, clock = SignalClock()](std::int64_t done) mutable {
+    const bool shown = !progress.is_none();
+    if (!shown && !clock.due()) return;
+    const nb::gil_scoped_acquire acquire;
+    check_signals();
+    if (shown) progress(done);
+  };
+}
+
+// The operator and its copy of w. `batches`: a list of (x, y, sample_weight), or a function that
+// gives an iterator over such.
+nb::tuple curvature_over(nb::object objective, Product kind, nb::handle w, nb::object batches,
+                         nb::object train, int samples, std::uint64_t seed, std::int64_t max_memory,
+                         nb::object progress) {
+  const auto& f = nb::cast<const PyObjective&>(objective);
+  Array at("w");
+  at.read(w);
+  check_precision(f, at);
+  const nb::object w_copy = at.keep_copy();
+  const Mode mode = read_mode(train);
   auto result = std::make_unique<PyOperator>();
-  work(in.place(), [&] {
-    Device& device = *in.place().device;
-    Vector stored(device, in.view().dtype, in.view().shape[0]);
-    device.copy(stored.data(), in.view().data,
-                static_cast<std::size_t>(stored.size()) * size_of(stored.dtype()));
-    result->engine = std::make_unique<DiagonalOperator>(std::move(stored));
+  result->check_finite = f.check_finite;
+  result->keep = {objective, w_copy, batches, train, progress};
+  BatchesOptions options{max_memory, samples, seed, watch_with(progress)};
+  const Objective& engine = f.on(at.place());
+  if (!nb::isinstance<nb::list>(batches)) {
+    auto source = std::make_shared<StreamedBatches>(f, w_copy, batches, train);
+    result->data = source;  // whatever happens, it ends with the GIL
+    work(at.place(), [&] {
+      if (f.check_finite) at.check_finite();
+      result->engine = curvature(engine, kind, at, source, mode, options);
+    });
+    return nb::make_tuple(nb::cast(std::move(result)), w_copy);
+  }
+  auto points = std::make_shared<std::list<Point>>();
+  for (const nb::handle item : nb::borrow<nb::list>(batches)) {
+    points->emplace_back(f, w_copy, item[0], item[1], item[2], train);
+  }
+  result->data = points;
+  std::vector<Batch> views;
+  for (const Point& p : *points) views.push_back(p.batch());
+  work(at.place(), [&] {
+    if (f.check_finite) {
+      at.check_finite();
+      for (const Point& p : *points) check_values(p);
+    }
+    result->engine = curvature(engine, kind, at, std::move(views), mode, options);
   });
-  return result;
+  return nb::make_tuple(nb::cast(std::move(result)), w_copy);
 }
 
 }  // namespace
 
 void bind_curvature(nb::module_& m) {
-  nb::class_<PyOperator>(m, "Operator")
-      .def_prop_ro("size", [](const PyOperator& a) { return a.engine->size(); })
-      .def_prop_ro("dtype", [](const PyOperator& a) { return name_of(a.engine->dtype()); })
-      .def_prop_ro("device", [](const PyOperator& a) { return a.engine->device().name(); })
-      .def("apply", &apply, "v"_a.none());
   m.def("curvature", &curvature_at, "f"_a, "kind"_a, "w"_a.none(), "x"_a.none(), "y"_a.none(),
         "sample_weight"_a.none(), "train"_a, "samples"_a, "seed"_a);
-  m.def("shifted", &shifted, "a"_a, "shift"_a, "scale"_a);
-  m.def("diagonal", &diagonal, "d"_a.none());
+  m.def("curvature_over", &curvature_over, "f"_a, "kind"_a, "w"_a.none(), "batches"_a, "train"_a,
+        "samples"_a, "seed"_a, "max_memory"_a, "progress"_a.none());
+  m.def("jacobian", &jacobian_at, "f"_a, "w"_a.none(), "x"_a.none(), "train"_a);
+  m.def("mean_weight", &mean_weight, "f"_a, "w"_a.none(), "x"_a.none(), "y"_a.none(),
+        "sample_weight"_a.none());
 }
 
 }  // namespace hesscore::python

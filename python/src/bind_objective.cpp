@@ -185,7 +185,8 @@ void bind_objective(nb::module_& m) {
       .value("hessian", Product::hessian)
       .value("ggn", Product::ggn)
       .value("fisher_mc", Product::fisher_mc)
-      .value("fisher_empirical", Product::fisher_empirical);
+      .value("fisher_empirical", Product::fisher_empirical)
+      .value("gap", Product::gap);
   nb::class_<PyObjective>(m, "Objective")
       .def(nb::init<const Graph&, bool, const std::string&>(), "graph"_a, "check_finite"_a,
            "precision"_a)

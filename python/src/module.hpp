@@ -8,6 +8,7 @@ namespace hesscore::python {
 void bind_core(nanobind::module_& m);
 void bind_graph(nanobind::module_& m);
 void bind_objective(nanobind::module_& m);
+void bind_operators(nanobind::module_& m);
 void bind_curvature(nanobind::module_& m);
 void bind_solve(nanobind::module_& m);
 void bind_probes(nanobind::module_& m);

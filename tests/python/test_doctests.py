@@ -12,6 +12,7 @@ import hesscore as hc
 
 MODULES = [
     "_buffers",
+    "_curvature",
     "_evaluations",
     "_parameters",
     "config",
@@ -31,7 +32,9 @@ MODULES = [
     "layers.pooling",
     "layers.structure",
     "objective",
-    "operators",
+    "operators.identity",
+    "operators.matrices",
+    "operators.products",
     "optim",
     "solve",
     "testing.derivatives",

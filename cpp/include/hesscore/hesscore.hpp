@@ -8,6 +8,7 @@
 #include "hesscore/graph.hpp"
 #include "hesscore/linear_operator.hpp"
 #include "hesscore/objective.hpp"
+#include "hesscore/operators.hpp"
 #include "hesscore/optim.hpp"
 #include "hesscore/probes.hpp"
 #include "hesscore/solve.hpp"

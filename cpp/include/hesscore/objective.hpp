@@ -77,7 +77,8 @@ struct Outputs {
 HESSCORE_API std::vector<std::vector<std::string>> supported(const Graph& graph,
                                                              bool train = false);
 
-enum class Product { hessian, ggn, fisher_mc, fisher_empirical };
+// gap: the Hessian less the Gauss-Newton matrix, sum_k dL/dz_k d2z_k/dw2, formed by itself.
+enum class Product { hessian, ggn, fisher_mc, fisher_empirical, gap };
 
 class HESSCORE_API Objective {
  public:
@@ -115,6 +116,10 @@ class HESSCORE_API Objective {
   // out = A v, v and out (P,) or (K, P): K products share one pass.
   void product(Product kind, View w, const Batch& batch, View v, Target out, const Mode& mode = {},
                int samples = 1, std::uint64_t seed = 0) const;
+
+  // What the mean over this batch divides by: the number of its samples times that of the loss's
+  // terms in each, or the sum of their weights. A mean over batches is weighted by it; 1 for a sum.
+  double mean_weight(View w, const Batch& batch, const Mode& mode = {}) const;
 
   // Running statistics by name ("1.running_mean"), float64. Evaluations read them and leave them
   // alone; a training step that is accepted moves them once, and so does update_buffers(): by the

@@ -66,6 +66,33 @@ struct CgOptions {
   std::function<bool(std::int64_t iteration)> callback_at = {};
 };
 
+// A solver that was to converge did not.
+class HESSCORE_API ConvergenceError : public Error {
+ public:
+  explicit ConvergenceError(SolveReport report);
+  ~ConvergenceError() override;
+  const SolveReport report;
+};
+
+// The inverse of a symmetric positive definite A as an operator: each product is a solve by
+// conjugate gradients from zero. Throws ConvergenceError where that does not converge. A must
+// outlive it.
+class HESSCORE_API InverseOperator : public LinearOperator {
+ public:
+  explicit InverseOperator(const LinearOperator& A, CgOptions options = {});
+  ~InverseOperator() override;
+  std::int64_t size() const override { return A_.size(); }
+  DType dtype() const override { return A_.dtype(); }
+  Device& device() const override { return A_.device(); }
+  void apply(const void* v, void* out, std::int64_t count = 1) const override;
+
+ private:
+  struct Workspace;
+  const LinearOperator& A_;
+  CgOptions options_;
+  std::unique_ptr<Workspace> workspace_;
+};
+
 // Preconditioned conjugate gradients (Hestenes & Stiefel 1952) for symmetric positive definite A.
 // x: starting point in, solution out. Scalars are float64. On p'Ap <= 0 it stops with the last
 // iterate (at the first iteration: takes the direction, which lowers the model) and says so. On NaN

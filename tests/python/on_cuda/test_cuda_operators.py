@@ -102,3 +102,64 @@ def test_cg_calls_python():
     close(hc.cg(matrix, to_device(v), rtol=1e-10)[0], hc.cg(A + one, v, rtol=1e-10)[0])
     with pytest.raises(hc.DeviceError, match=r"A\(v\): expected an array on cuda:0 like b"):
         hc.cg(lambda u: u.get(), to_device(v))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_batches(kind, dtype):
+    f, args = make(dtype)
+    w, x, y = args["w"], args["x"], args["y"]
+    A = getattr(f, kind)(w, x, y)
+    xs, ys = [x[:2], x[2:3], x[3:]], [y[:2], y[2:3], y[3:]]
+    dw, dx, dy = to_device(w), [to_device(a) for a in xs], [to_device(a) for a in ys]
+    v = to_device(args["v"])
+    for data in ((dx, dy), (lambda: zip(dx, dy, strict=True), None)):
+        for memory in (0, 1 << 30):
+            B = getattr(f, kind)(dw, *data, max_memory=memory)
+            for _ in range(3):
+                close(B @ v, A @ args["v"])
+            close(B.dense(), A.dense())
+            close(B.diagonal("hesscale"), A.diagonal("hesscale"))
+    with pytest.raises(hc.DeviceError, match="batch 0: x: expected an array on cuda:0"):
+        getattr(f, kind)(dw, xs, ys)
+
+
+def test_jacobian(dtype):
+    f, args = make(dtype)
+    J, K = f.jacobian(args["w"], args["x"]), f.jacobian(*to_device((args["w"], args["x"])))
+    assert isinstance(K, LinearOperator) and K.shape == J.shape
+    u = np.linspace(-1, 1, J.shape[0]).astype(dtype)
+    close(K @ to_device(args["v"]), J @ args["v"])
+    close(K.T @ to_device(u), J.T @ u)
+    close(K.dense(), J.dense())
+    gram = K.T @ K + hc.identity(J.shape[1])
+    x, report = hc.cg(gram, to_device(args["v"]), rtol=1e-4)
+    assert report.converged
+    close(gram @ x, (J.T @ J + hc.identity(J.shape[1])) @ x.get())
+
+
+def test_algebra_blocks_and_inverses():
+    f, args = make()
+    point = args["w"], args["x"], args["y"]
+    device = to_device(point)
+    (H, G), (C, D) = ((g.hessian(*p), g.ggn(*p)) for g, p in ((f, point), (f, device)))
+    v, one = args["v"], hc.identity(len(args["v"]))
+    u = to_device(v)
+    for compose in (lambda A, B: A - 2 * B, lambda A, B: A @ B, lambda A, B: (A @ B).T + one):
+        close(compose(C, D) @ u, compose(H, G) @ v)
+        assert compose(C, D)._core.device == "cuda:0"
+    names = list(f.layout)
+    close(C.block(names[0], [names[1], names[-1]]).dense(),
+          H.block(names[0], [names[1], names[-1]]).dense())  # fmt: skip
+    close(C.block(names[0]).inverse(50.0, rtol=1e-12) @ u[: C.block(names[0]).shape[0]],
+          H.block(names[0]).inverse(50.0, rtol=1e-12) @ v[: H.block(names[0]).shape[0]])  # fmt: skip
+    for kind in ("hessian", "ggn", "gap"):
+        forms = f.quadratic_form(*point, np.stack([v, -2 * v]), kind)
+        close(f.quadratic_form(*device, cupy.stack([u, -2 * u]), kind), forms)
+        close(
+            f.block(*device, names[0], names[-1], kind), f.block(*point, names[0], names[-1], kind)
+        )
+        host, there = f.layer_forms(*point, kind=kind), f.layer_forms(*device, kind=kind)
+        assert list(host) == list(there)
+        np.testing.assert_allclose(list(there.values()), list(host.values()), rtol=1e-9, atol=1e-15)
+    with pytest.raises(hc.DeviceError, match="operators: expected one on cuda:0"):
+        C + H
