@@ -59,16 +59,18 @@ class EngineProducts(_Base):
         if isinstance(other, EngineProducts):
             product = _core.product(self._core, other._core)
             return _engine(product, (self._layouts[0], other._layouts[1]))
-        if _is_identity(other, self.shape[1]):
+        if _is_identity(other) and other.shape[0] == self.shape[1]:
             return self * other.factor
         ndim = getattr(other, "ndim", 0)
         if ndim not in (1, 2) or hasattr(other, "matvec"):
-            return super().__matmul__(other)
+            if np.ndim(other) == 0 and not hasattr(other, "matvec"):
+                raise DTypeError.about("V", "an array or an operator", type(other).__name__)
+            return super().dot(other)
         return self.matvec(other) if ndim == 1 else self.matmat(other)
 
     def dot(self, x: Any) -> Any:
         """Multiply by a number, a vector, the columns of a matrix or an operator."""
-        return self * x if isinstance(x, Real) else self @ x
+        return self * x
 
     def __add__(self, other: Any) -> Any:
         result = self._plus(other, 1.0)
@@ -82,7 +84,9 @@ class EngineProducts(_Base):
         if isinstance(other, EngineProducts):
             both = _core.combined(self._core, 1.0, other._core, sign)
             return _engine(both, self._layouts if other._layouts == self._layouts else None)
-        if _is_identity(other, self.shape[0]) and other.shape == self.shape:
+        if _is_identity(other):
+            if other.shape != self.shape:
+                raise ShapeError.about("operators", str(self.shape), other.shape)
             return _engine(_core.shifted(self._core, sign * other.factor, 1.0), self._layouts)
         return None
 
@@ -91,7 +95,7 @@ class EngineProducts(_Base):
             return _engine(_core.shifted(self._core, 0.0, float(other)), self._layouts)
         if isinstance(other, (str, bytes)):
             return NotImplemented
-        return self @ other
+        return super().dot(other) if np.isscalar(other) else self @ other
 
     def __rmul__(self, other: Any) -> Any:
         if isinstance(other, (Real, str, bytes)):
@@ -312,10 +316,10 @@ def _engine(core: Any, layouts: Any = None) -> Any:
     return result
 
 
-def _is_identity(other: Any, n: int) -> bool:
+def _is_identity(other: Any) -> bool:
     from .identity import Identity
 
-    return isinstance(other, Identity) and other.shape[0] == n
+    return isinstance(other, Identity)
 
 
 def _to_vector(apply: Any, n: int, x: Any) -> NDArray[Any]:

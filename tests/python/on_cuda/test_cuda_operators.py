@@ -150,14 +150,14 @@ def test_algebra_blocks_and_inverses():
     names = list(f.layout)
     close(C.block(names[0], [names[1], names[-1]]).dense(),
           H.block(names[0], [names[1], names[-1]]).dense())  # fmt: skip
-    close(C.block(names[0]).inverse(50.0, rtol=1e-12) @ u[: C.block(names[0]).shape[0]],
-          H.block(names[0]).inverse(50.0, rtol=1e-12) @ v[: H.block(names[0]).shape[0]])  # fmt: skip
+    A, B = (M.block(names[0]) for M in (H, C))
+    n = A.shape[0]
+    close(B.inverse(50.0, rtol=1e-12) @ u[:n], A.inverse(50.0, rtol=1e-12) @ v[:n])
     for kind in ("hessian", "ggn", "gap"):
         forms = f.quadratic_form(*point, np.stack([v, -2 * v]), kind)
         close(f.quadratic_form(*device, cupy.stack([u, -2 * u]), kind), forms)
-        close(
-            f.block(*device, names[0], names[-1], kind), f.block(*point, names[0], names[-1], kind)
-        )
+        part = names[0], names[-1], kind
+        close(f.block(*device, *part), f.block(*point, *part))
         host, there = f.layer_forms(*point, kind=kind), f.layer_forms(*device, kind=kind)
         assert list(host) == list(there)
         np.testing.assert_allclose(list(there.values()), list(host.values()), rtol=1e-9, atol=1e-15)
