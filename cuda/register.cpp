@@ -16,6 +16,7 @@ void register_all(KernelTable& table, Precision precision) {
   register_vectors(table);
   register_losses(table);
   register_cg(table);
+  register_krylov(table);
   register_norms(table);
   register_solver(table);
   register_products(table, precision);

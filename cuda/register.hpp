@@ -18,6 +18,7 @@ void register_random(KernelTable& table);       // dropout, rademacher
 void register_vectors(KernelTable& table);      // axpby, dot, all_finite, power, update
 void register_losses(KernelTable& table);
 void register_cg(KernelTable& table);
+void register_krylov(KernelTable& table);  // row_dots, combine, krylov_step
 void register_norms(KernelTable& table);
 void register_products(KernelTable& table, Precision precision);
 void register_convolutions(KernelTable& table, Precision precision);

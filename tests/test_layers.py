@@ -36,7 +36,7 @@ MAY_INCLUDE = {
     "graph": {"math", "core", "backend", "ops", "graph.hpp"},
     "plan": {"math", "core", "backend", "ops", "graph", "graph.hpp"},
     "objective": {"math", "core", "backend", "ops", "graph", "graph.hpp", "plan"},
-    "solve": {"core", "backend"},
+    "solve": {"math", "core", "backend"},
     "curvature": {"math", "core", "backend", "graph", "graph.hpp", "plan", "objective"},
     "optim": {"math", "core", "backend", "graph.hpp", "plan", "objective", "curvature", "solve"},
     "include": EVERYTHING,

@@ -11,7 +11,9 @@ set(_seam ${_keys}
   cpp/backend/kernel_table.hpp cpp/backend/kernels.hpp cpp/math/activations.hpp cpp/math/loss_spec.hpp
   cpp/math/conv_geometry.hpp cpp/math/norm_geometry.hpp
   cpp/math/windows.hpp cpp/math/broadcast.hpp
-  cpp/math/update_spec.hpp cpp/math/cg_state.hpp)
+  cpp/math/update_spec.hpp cpp/math/cg_state.hpp cpp/math/krylov_steps.hpp
+  cpp/math/krylov_progress.hpp cpp/math/lanczos_state.hpp cpp/math/cg_row_state.hpp
+  cpp/math/minres_state.hpp cpp/math/lsmr_state.hpp)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${_seam})
 foreach(_header IN LISTS _seam)
   file(SHA256 ${PROJECT_SOURCE_DIR}/${_header} _digest)

@@ -24,6 +24,7 @@ struct Variant {
       name::register_losses(table);                                              \
       name::register_vectors(table);                                             \
       name::register_cg(table);                                                  \
+      name::register_krylov(table);                                              \
       name::register_norms(table);                                               \
       name::register_plumbing(table);                                            \
       name::register_conv(table);                                                \

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "backend/algebra.hpp"
+#include "solve/checks.hpp"
 #include "solve/ending.hpp"
 #include "solve/resident.hpp"
 
@@ -14,34 +15,11 @@ using math::CgReason;
 
 namespace {
 
-void check_vector(const char* name, const View& v, const LinearOperator& A) {
-  const std::string expected = "shape " + to_string({A.size()});
-  if (!v) throw ShapeError(name, expected, "nothing");
-  if (v.dtype != A.dtype()) {
-    throw DTypeError(name, std::string(name_of(A.dtype())), std::string(name_of(v.dtype)));
-  }
-  if (v.shape != Shape{A.size()}) throw ShapeError(name, expected, "shape " + to_string(v.shape));
-}
-
 void check_options(const LinearOperator& A, const CgOptions& o) {
-  const auto tolerance = [](const char* name, double value) {
-    if (!(value >= 0 && std::isfinite(value))) {
-      throw OptionError(name, "a finite number >= 0", text(value));
-    }
-  };
-  tolerance("rtol", o.rtol);
-  tolerance("atol", o.atol);
+  check_tolerance("rtol", o.rtol);
+  check_tolerance("atol", o.atol);
   if (o.maxiter < 0) throw OptionError("maxiter", "an integer >= 0", std::to_string(o.maxiter));
-  if (o.preconditioner == nullptr) return;
-  const LinearOperator& M = *o.preconditioner;
-  if (M.size() != A.size()) {
-    throw ShapeError("preconditioner", "size " + std::to_string(A.size()),
-                     "size " + std::to_string(M.size()));
-  }
-  if (M.dtype() != A.dtype()) {
-    throw DTypeError("preconditioner", std::string(name_of(A.dtype())),
-                     std::string(name_of(M.dtype())));
-  }
+  if (o.preconditioner != nullptr) check_like("preconditioner", *o.preconditioner, A);
 }
 
 class Cg {

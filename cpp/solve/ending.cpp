@@ -19,6 +19,10 @@ std::string_view name_of(Status status) {
       return "stopped";
     case Status::breakdown:
       return "breakdown";
+    case Status::least_squares:
+      return "least_squares";
+    case Status::boundary:
+      return "boundary";
   }
   return "unknown";
 }
@@ -67,8 +71,9 @@ std::string sentence(const SolveReport& r, const Ending& e, double target) {
       return "The callback stopped it" + after + ".";
     case Status::breakdown:
       return breakdown(e, after);
+    default:  // no ending of conjugate gradients
+      return {};
   }
-  return {};
 }
 
 }  // namespace

@@ -32,6 +32,7 @@ from .config import (
     set_num_threads,
     show_config,
 )
+from .eigen import EigshReport, LanczosResult, eigsh, lanczos
 from .errors import (
     CheckpointError,
     ConvergenceError,
@@ -53,6 +54,13 @@ from .errors import (
 )
 from .estimators import Estimate, diagonal, frobenius_norm, trace
 from .graph import Graph
+from .krylov import (
+    TrustRegionReport,
+    diagonal_preconditioner,
+    lsmr,
+    minres,
+    trust_region,
+)
 from .layers import (
     CELU,
     ELU,
@@ -155,6 +163,7 @@ __all__ = [
     "DTypeError",
     "DeviceError",
     "Dropout",
+    "EigshReport",
     "Embedding",
     "Error",
     "Estimate",
@@ -176,6 +185,7 @@ __all__ = [
     "InstanceNorm1d",
     "InstanceNorm2d",
     "LabelError",
+    "LanczosResult",
     "LayerNorm",
     "LayoutError",
     "LeakyReLU",
@@ -212,6 +222,7 @@ __all__ = [
     "SqueezeExcite",
     "StateError",
     "Tanh",
+    "TrustRegionReport",
     "Unflatten",
     "UnsupportedError",
     "Upsample",
@@ -222,11 +233,16 @@ __all__ = [
     "datasets",
     "devices",
     "diagonal",
+    "diagonal_preconditioner",
+    "eigsh",
     "frobenius_norm",
     "get_cmake_dir",
     "get_include",
     "get_num_threads",
     "identity",
+    "lanczos",
+    "lsmr",
+    "minres",
     "models",
     "nn",
     "plot",
@@ -234,6 +250,7 @@ __all__ = [
     "show_config",
     "testing",
     "trace",
+    "trust_region",
 ]
 
 __version__ = _core.version()

@@ -6,17 +6,12 @@
 #include <nanobind/stl/unique_ptr.h>
 
 #include "module.hpp"
-#include "operator.hpp"
-#include "signals.hpp"
+#include "solvers.hpp"
 
 using namespace nanobind::literals;
 
 namespace hesscore::python {
 namespace {
-
-std::size_t bytes_of(const View& v) {
-  return static_cast<std::size_t>(element_count(v.shape)) * size_of(v.dtype);
-}
 
 // For Python, from within the engine, which has the device to itself.
 NewObject vector_copy(const Place& place, const View& v) {
@@ -65,45 +60,15 @@ class CallbackOperator : public LinearOperator {
 };
 
 std::unique_ptr<PyOperator> callback_operator(nb::object apply, const std::string& name,
-                                              nb::handle b) {
-  Array right("b");
+                                              nb::handle b, std::string argument) {
+  Array right(std::move(argument));
   right.read(b);
   if (right.view().shape.size() != 1) {
-    throw ShapeError("b", "a vector", to_string(right.view().shape));
+    throw ShapeError(right.name(), "a vector", to_string(right.view().shape));
   }
   auto result = std::make_unique<PyOperator>();
   result->engine = std::make_unique<CallbackOperator>(std::move(apply), name, right);
   return result;
-}
-
-// x0 or zeros, in an array of our own that cg turns into the solution.
-NewArray starting_point(nb::handle x0, const Array& b) {
-  const View& like = b.view();
-  if (x0.is_none()) return NewArray(b.place(), like.dtype, like.shape, /*zeros=*/true);
-  Array given("x0");
-  given.read(x0, b.like());
-  if (given.view().shape != like.shape) {
-    throw ShapeError("x0", to_string(like.shape) + " like b", to_string(given.view().shape));
-  }
-  NewArray x(b.place(), like.dtype, like.shape);
-  work(b.place(), [&] {
-    given.check_finite();
-    b.place().device->copy(x.view.data, given.view().data, bytes_of(given));
-  });
-  return x;
-}
-
-void read_right_side(const PyOperator& a, const PyOperator* preconditioner, nb::handle given,
-                     Array& b) {
-  b.read(given, a.like("A"));
-  if (b.view().shape != Shape{a.engine->size()}) {
-    throw ShapeError("b", to_string({a.engine->size()}) + " like A", to_string(b.view().shape));
-  }
-  const int index = preconditioner ? index_of(preconditioner->engine->device()) : b.place().index;
-  if (index != b.place().index) {
-    throw DeviceError("M", "an operator or a diagonal " + place_text(b.place().index) + " like b",
-                      "one " + place_text(index));
-  }
 }
 
 // A device that iterates by itself hears of Ctrl-C when it stops.
@@ -113,7 +78,8 @@ nb::tuple solve_cg(const PyOperator& a, nb::handle b_in, nb::handle x0, double r
                    std::int64_t maxiter, const PyOperator* preconditioner, nb::object callback,
                    bool martens) {
   Array b("b");
-  read_right_side(a, preconditioner, b_in, b);
+  read_for(a, "A", b_in, b);
+  check_preconditioner(preconditioner, b);
   const NewArray x = starting_point(x0, b);
   CgOptions options{.rtol = rtol,
                     .atol = atol,
@@ -140,16 +106,64 @@ nb::tuple solve_cg(const PyOperator& a, nb::handle b_in, nb::handle x0, double r
     b.check_finite();
     report = cg(*a.engine, b, x.view, options);
   });
-  const NewArray history(DType::f64, {static_cast<std::int64_t>(report.history.size())});
-  std::copy(report.history.begin(), report.history.end(), static_cast<double*>(history.view.data));
-  return nb::make_tuple(x.object, name_of(report.status), report.message, report.iterations,
-                        report.residual, history.object);
+  return nb::make_tuple(x.object, told(report));
 }
 
 }  // namespace
 
+nb::tuple told(const SolveReport& r) {
+  const auto count = static_cast<std::int64_t>(r.history.size());
+  return nb::make_tuple(name_of(r.status), r.message, r.iterations, r.residual,
+                        array_of(r.history, {count}));
+}
+
+NewObject array_of(const std::vector<double>& values, Shape shape) {
+  const NewArray out(DType::f64, std::move(shape));
+  std::copy(values.begin(), values.end(), static_cast<double*>(out.view.data));
+  return out.object;
+}
+
+void read_for(const PyOperator& a, const char* operator_name, nb::handle given, Array& v,
+              bool rows) {
+  v.read(given, a.like(operator_name));
+  const std::int64_t n = a.engine->size();
+  const Shape& shape = v.view().shape;
+  if (shape == Shape{n} || (rows && shape.size() == 2 && shape[0] > 0 && shape[1] == n)) return;
+  throw ShapeError(v.name(),
+                   to_string({n}) + (rows ? " or (K, " + std::to_string(n) + ")" : "") + " like " +
+                       operator_name,
+                   to_string(shape));
+}
+
+void check_preconditioner(const PyOperator* m, const Array& b) {
+  if (m == nullptr) return;
+  const int index = index_of(m->engine->device());
+  if (index != b.place().index) {
+    throw DeviceError("M", "an operator or a diagonal " + place_text(b.place().index) + " like b",
+                      "one " + place_text(index));
+  }
+}
+
+// x0 or zeros, in an array of our own that a solver turns into the solution.
+NewArray starting_point(nb::handle x0, const Array& b) {
+  const View& like = b.view();
+  if (x0.is_none()) return NewArray(b.place(), like.dtype, like.shape, /*zeros=*/true);
+  Array given("x0");
+  given.read(x0, b.like());
+  if (given.view().shape != like.shape) {
+    throw ShapeError("x0", to_string(like.shape) + " like b", to_string(given.view().shape));
+  }
+  NewArray x(b.place(), like.dtype, like.shape);
+  work(b.place(), [&] {
+    given.check_finite();
+    b.place().device->copy(x.view.data, given.view().data, bytes_of(given));
+  });
+  return x;
+}
+
 void bind_solve(nb::module_& m) {
-  m.def("callback_operator", &callback_operator, "apply"_a, "name"_a, "b"_a.none());
+  m.def("callback_operator", &callback_operator, "apply"_a, "name"_a, "b"_a.none(),
+        "argument"_a = "b");
   m.def("cg", &solve_cg, "A"_a, "b"_a.none(), "x0"_a.none(), "rtol"_a, "atol"_a, "maxiter"_a,
         "M"_a.none(), "callback"_a.none(), "martens"_a);
 }

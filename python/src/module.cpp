@@ -14,5 +14,7 @@ NB_MODULE(_core, m) {
   hesscore::python::bind_curvature(m);
   hesscore::python::bind_solve(m);
   hesscore::python::bind_probes(m);
+  hesscore::python::bind_eigen(m);
+  hesscore::python::bind_krylov(m);
   hesscore::python::bind_optim(m);
 }

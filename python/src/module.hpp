@@ -12,6 +12,8 @@ void bind_operators(nanobind::module_& m);
 void bind_curvature(nanobind::module_& m);
 void bind_solve(nanobind::module_& m);
 void bind_probes(nanobind::module_& m);
+void bind_eigen(nanobind::module_& m);
+void bind_krylov(nanobind::module_& m);
 void bind_optim(nanobind::module_& m);
 
 }  // namespace hesscore::python

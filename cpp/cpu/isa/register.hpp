@@ -11,6 +11,7 @@
   void register_losses(KernelTable&);       \
   void register_vectors(KernelTable&);      \
   void register_cg(KernelTable&);           \
+  void register_krylov(KernelTable&);       \
   void register_norms(KernelTable&);        \
   void register_plumbing(KernelTable&);     \
   void register_conv(KernelTable&);         \

@@ -39,7 +39,16 @@ class HESSCORE_API DiagonalOperator : public LinearOperator {
   Vector d_;
 };
 
-enum class Status { converged, max_iterations, negative_curvature, stopped, breakdown };
+// least_squares: no residual is smaller; boundary: of a trust region.
+enum class Status {
+  converged,
+  max_iterations,
+  negative_curvature,
+  stopped,
+  breakdown,
+  least_squares,
+  boundary
+};
 HESSCORE_API std::string_view name_of(Status status);  // "converged", "max_iterations", ...
 
 struct SolveReport {
@@ -98,5 +107,109 @@ class HESSCORE_API InverseOperator : public LinearOperator {
 // iterate (at the first iteration: takes the direction, which lowers the model) and says so. On NaN
 // or Inf it stops with the last good iterate. Bad arguments throw; a zero b gives x = 0.
 HESSCORE_API SolveReport cg(const LinearOperator& A, View b, View x, const CgOptions& options = {});
+
+struct KrylovOptions {
+  double rtol = 1e-5, atol = 0;                    // stop at ||r|| <= max(rtol ||b||, atol)
+  std::int64_t maxiter = 0;                        // 0: a multiple of n
+  const LinearOperator* preconditioner = nullptr;  // approximates the inverse
+  std::function<bool(std::int64_t iteration, View x)> callback = {};  // true: stop
+  std::function<void()> poll = {};  // called at every iteration; may throw
+};
+
+// Conjugate gradients for the rows of b (K, n) or (n,), which share passes of A; x likewise: starts
+// in, solutions out. A row that is done stays as it is while others go on. On a device nothing is
+// asked of it within an iteration.
+HESSCORE_API std::vector<SolveReport> cg_rows(const LinearOperator& A, View b, View x,
+                                              const KrylovOptions& options = {});
+
+// (A + shift I) x = b for all shifts, x (shifts, n), in the Krylov space of one system, the one
+// with the least shift (Frommer & Maass 1999): one product for each iteration. No preconditioner.
+HESSCORE_API std::vector<SolveReport> cg_shifted(const LinearOperator& A, View b, View x,
+                                                 const std::vector<double>& shifts,
+                                                 const KrylovOptions& options = {});
+
+// MINRES (Paige & Saunders 1975) for symmetric A, indefinite or singular; b and x as for cg_rows.
+// Residuals are in the norm r'Mr. With an incompatible system it ends with status least_squares at
+// ||A r|| <= rtol ||A|| ||r||.
+HESSCORE_API std::vector<SolveReport> minres(const LinearOperator& A, View b, View x,
+                                             const KrylovOptions& options = {});
+
+struct LsmrOptions {
+  double damp = 0, rtol = 1e-6, atol = 0;
+  std::int64_t maxiter = 0;  // 0: 5 max(rows, cols)
+  std::function<void()> poll = {};
+};
+
+// Minimises ||A x - b||^2 + damp^2 ||x||^2 by LSMR (Fong & Saunders 2011) from x = 0. It converges
+// at ||r|| <= max(rtol ||b||, atol), and ends with status least_squares at ||A'r|| <= rtol ||A||
+// ||r||, both for the damped system.
+HESSCORE_API SolveReport lsmr(const LinearMap& A, View b, View x, const LsmrOptions& options = {});
+
+struct LanczosOptions {
+  std::int64_t steps = 0;       // at most n
+  bool reorthogonalise = true;  // against the whole basis, which is then kept
+  bool keep_basis = false;
+  std::function<void()> poll = {};  // called at every step; may throw
+};
+
+// Row k of alpha and beta (K, steps) is the tridiagonal matrix T of run k, of which the first
+// lengths[k] rows count: fewer than `steps` where an invariant subspace was found, and 0 for a
+// start of zeros. A V = V T + beta[length - 1] v_length e', with V in the rows of basis[k] (K,
+// steps + 1, n).
+struct LanczosRuns {
+  std::vector<double> alpha, beta;
+  std::vector<std::int64_t> lengths;
+  Vector basis;
+  SolveReport report;
+};
+
+// The Lanczos process from every row of v (K, n): independent runs that share passes of A.
+HESSCORE_API LanczosRuns lanczos(const LinearOperator& A, View v, const LanczosOptions& options);
+
+// Algebraically largest or smallest, largest in magnitude, or half from each end.
+enum class Which { largest, smallest, magnitude, both_ends };
+
+struct EigshOptions {
+  std::int64_t count = 6;  // eigenvalues, at most n
+  Which which = Which::largest;
+  double tol = 0;            // of residual norms, relative to ||A||; 0: rounding
+  std::int64_t maxiter = 0;  // restarts; 0: 1000
+  std::int64_t ncv = 0;      // vectors of the basis, count < ncv <= n or ncv = n; 0: chosen
+  std::uint64_t seed = 0;    // of vectors that go on from an invariant subspace
+  std::function<void()> poll = {};
+};
+
+struct EigshResult {
+  std::vector<double> values, residuals;  // ascending; ||A x - value x|| of each pair
+  Vector vectors;                         // rows (count, n)
+  SolveReport report;                     // iterations: products; history: worst residual
+};
+
+// Thick-restart Lanczos (Wu & Simon 2000) from v (n,), with full reorthogonalisation.
+HESSCORE_API EigshResult eigsh(const LinearOperator& A, View v, const EigshOptions& options = {});
+
+enum class TrustMethod { gltr, steihaug };
+
+struct TrustRegionOptions {
+  TrustMethod method = TrustMethod::gltr;
+  double rtol = 1e-6;        // of the Lagrangian's gradient, relative to ||g||
+  std::int64_t maxiter = 0;  // gltr: of the basis, which is kept, 0: 100; steihaug: 0: 10 n
+  bool hard_case = true;     // gltr: look for an eigenvector that the Krylov space of g misses
+  const LinearOperator* preconditioner = nullptr;  // gltr: a DiagonalOperator
+  std::function<void()> poll = {};
+};
+
+struct TrustRegionResult {
+  SolveReport report;
+  double decrease = 0;    // of the model g's + s'As / 2
+  double multiplier = 0;  // (A + multiplier I) s = -g, A + multiplier I semidefinite; gltr alone
+  bool on_boundary = false, hard_case = false;
+};
+
+// min g's + s'As / 2 with ||s|| <= radius, in the norm of the inverse preconditioner, for symmetric
+// A: by the Lanczos process (Gould, Lucidi, Roma & Toint 1999) or truncated conjugate gradients
+// (Steihaug 1983; Toint 1981).
+HESSCORE_API TrustRegionResult trust_region(const LinearOperator& A, View g, View step,
+                                            double radius, const TrustRegionOptions& options = {});
 
 }  // namespace hesscore
