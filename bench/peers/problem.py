@@ -39,6 +39,11 @@ class Case:
         return False
 
     @property
+    def has_products(self) -> bool:
+        """Are products with curvature matrices timed?"""
+        return True
+
+    @property
     def key(self) -> list:
         """What `case_of` makes the case from again."""
         return [self.sizes, self.activation, self.batch]
@@ -76,6 +81,11 @@ class NetCase:
     def is_kinked(self) -> bool:
         """Are there units enough that some are within rounding of a kink?"""
         return ("relu",) in self.layers
+
+    @property
+    def has_products(self) -> bool:
+        """Are products with curvature matrices timed?"""
+        return self.net == "3c3d"
 
     @property
     def key(self) -> list:

@@ -77,6 +77,17 @@ TARGETS += [
     Target("lenet5", "ggn", EXACT, 0.30),
     Target("3c3d", "ggn", EXACT, 0.45),
 ]
+TARGETS += [
+    Target(net, ours, theirs, limit)
+    for net in (BIG, "3c3d")
+    for ours, theirs, limit in (
+        ("hvp, linearised once", ("torch", "hvp"), 0.55),
+        ("hvp, linearised once", ("jax", "hvp, linearised once"), 0.80),
+        ("ggnvp", ("torch", "ggnvp, linearised anew"), 0.50),
+        ("ggnvp", ("torch", "ggnvp"), 0.55),
+        ("ggnvp", ("jax", "ggnvp"), 0.80),
+    )
+]
 IMPORT_LIMIT = 0.030  # seconds beyond NumPy
 LABELS = {
     "gradient": "gradient",
@@ -90,7 +101,9 @@ LABELS = {
     "backpack ggn": "gradient + GGN diagonal",
     "backpack hessian": "gradient + Hessian diagonal",
     "hvp": "Hessian-vector product",
+    "hvp, linearised once": "Hessian product, linearised once",
     "ggnvp": "GGN-vector product, linearised once",
+    "ggnvp, linearised anew": "GGN-vector product",
     "cg50": "50 CG iterations on the GGN",
 }
 

@@ -47,6 +47,8 @@ def rows(problem: Problem) -> dict:
     w, x, y = problem.w, problem.x, problem.y
     rows = {"gradient": (lambda: f.value_and_grad(w, x, y, train=True), lambda r: r[1])}
     if isinstance(case, Case):
+        rows["cg50"] = (conjugate_gradients(f, problem), lambda r: r)
+    if case.has_products:
         rows |= product_rows(f, problem)
     for kind in DIAGONALS:
         if kind == "ggn" and case.classes > MOST_COLUMNS:
@@ -59,18 +61,23 @@ def rows(problem: Problem) -> dict:
 
 def product_rows(f: hc.Objective, problem: Problem) -> dict:
     w, x, y, v = problem.w, problem.x, problem.y, problem.v
+    hessian, ggn = f.hessian(w, x, y), f.ggn(w, x, y)
+    return {
+        "hvp": (lambda: f.hvp(w, x, y, v), lambda r: r),
+        "hvp, linearised once": (lambda: hessian @ v, lambda r: r),
+        "ggnvp": (lambda: ggn @ v, lambda r: r),
+    }
+
+
+def conjugate_gradients(f: hc.Objective, problem: Problem):
+    w, x, y = problem.w, problem.x, problem.y
     b = f.value_and_grad(w, x, y)[1]
-    operator = f.ggn(w, x, y)
 
     def solve():
         damped = f.ggn(w, x, y) + DAMPING * hc.identity(f.num_params)
         return hc.cg(damped, b, rtol=0.0, maxiter=CG_ITERATIONS)[0]
 
-    return {
-        "hvp": (lambda: f.hvp(w, x, y, v), lambda r: r),
-        "ggnvp": (lambda: operator @ v, lambda r: r),
-        "cg50": (solve, lambda r: r),
-    }
+    return solve
 
 
 def diagonal(f: hc.Objective, problem: Problem, kind: str):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.scipy.sparse.linalg import cg
 from problem import CG_ITERATIONS, DAMPING, Case, Problem, join
 
@@ -22,11 +25,37 @@ def cross_entropy(z, y):
     return jnp.mean(jax.nn.logsumexp(z, 1) - jnp.take_along_axis(z, y[:, None], 1)[:, 0])
 
 
-def forward(activation, w, x):
-    for weight, bias in w[:-1]:
-        x = activation(x @ weight.T + bias)
-    weight, bias = w[-1]
-    return x @ weight.T + bias
+def forward(layers, w, x):
+    """The network's output; images are (N, C, H, W) outside, channels last inside."""
+    w = list(w)
+    if x.ndim == 4:
+        x = x.transpose(0, 2, 3, 1)
+    for kind, *numbers in layers:
+        if kind == "linear":
+            x = x @ w.pop(0).T + w.pop(0)
+        elif kind == "conv":
+            x = convolution(x, w.pop(0), *numbers[3:5]) + (w.pop(0) if numbers[5] else 0)
+        elif kind == "max_pool":
+            x = max_pool(x, *numbers)
+        elif kind == "flatten":
+            x = x.transpose(0, 3, 1, 2).reshape(len(x), -1)
+        else:
+            x = {"tanh": jnp.tanh, "relu": jax.nn.relu}[kind](x)
+    return x
+
+
+def convolution(x, weight, stride: int, padding: int):
+    order = ("NHWC", "OIHW", "NHWC")
+    sides = [(padding, padding)] * 2
+    return lax.conv_general_dilated(x, weight, (stride, stride), sides, dimension_numbers=order)
+
+
+def max_pool(x, size: int, stride: int):
+    """With a partial window at the end."""
+    sides = [(0, 0), *((0, -(n - size) % stride) for n in x.shape[1:3]), (0, 0)]
+    return lax.reduce_window(
+        x, -jnp.inf, lax.max, (1, size, size, 1), (1, stride, stride, 1), sides
+    )
 
 
 def hesscale(name: str, w, x, y):
@@ -51,48 +80,60 @@ def hesscale(name: str, w, x, y):
 
 
 def rows(problem: Problem) -> dict:
-    if not isinstance(problem.case, Case):
+    case = problem.case
+    if not case.has_products:
         return {}
-    name = problem.case.activation
-    activation = {"tanh": jnp.tanh, "relu": jax.nn.relu}[name]
+    layers = case.layers
     x, y = jnp.asarray(problem.x), jnp.asarray(problem.y)
-    w = jax.tree.map(jnp.asarray, problem.layers)
-    v = jax.tree.map(jnp.asarray, problem.split(problem.v))
+    w, v = ([jnp.asarray(a) for a in problem.views(u)] for u in (problem.w, problem.v))
 
     def loss(w, x, y):
-        return cross_entropy(forward(activation, w, x), y)
-
-    def linearise(w, x, y):
-        z, tangent = jax.linearize(lambda w: forward(activation, w, x), w)
-        return z, tangent
-
-    def ggn(tangent, z, y, v):
-        u = jax.jvp(jax.grad(lambda z: cross_entropy(z, y)), (z,), (tangent(v),))[1]
-        return jax.linear_transpose(tangent, v)(u)[0]
-
-    @jax.jit
-    def solve(w, x, y, b):
-        z, tangent = linearise(w, x, y)
-
-        def damped(v):
-            return jax.tree.map(lambda a, v: a + DAMPING * v, ggn(tangent, z, y, v), v)
-
-        return cg(damped, b, tol=0.0, atol=0.0, maxiter=CG_ITERATIONS)[0]
+        return cross_entropy(forward(layers, w, x), y)
 
     gradient = jax.jit(jax.value_and_grad(loss))
-    by_hand = jax.jit(hesscale, static_argnums=0)
     hvp = jax.jit(lambda w, x, y, v: jax.jvp(lambda w: jax.grad(loss)(w, x, y), (w,), (v,))[1])
+    anew = jax.jit(lambda w, x, y: jax.linearize(lambda w: jax.grad(loss)(w, x, y), w)[1])
+    linear_hvp, apply = anew(w, x, y), jax.jit(lambda f, v: f(v))
+    z, tangent = jax.jit(functools.partial(linearise, layers))(w, x)
     product = jax.jit(ggn)
-    z, tangent = jax.jit(linearise)(w, x, y)
-    b = gradient(w, x, y)[1]
     wait = jax.block_until_ready
-    return {
+    rows = {
         "gradient": (lambda: wait(gradient(w, x, y)), lambda r: join_tree(r[1])),
-        "hesscale": (lambda: wait(by_hand(name, w, x, y)), lambda r: join_tree(r[2])),
         "hvp": (lambda: wait(hvp(w, x, y, v)), join_tree),
+        "hvp, linearised once": (lambda: wait(apply(linear_hvp, v)), join_tree),
         "ggnvp": (lambda: wait(product(tangent, z, y, v)), join_tree),
+    }
+    if not isinstance(case, Case):
+        return rows
+    solve = jax.jit(functools.partial(conjugate_gradients, layers))
+    b = gradient(w, x, y)[1]
+    by_hand = jax.jit(hesscale, static_argnums=0)
+    pairs = list(zip(w[::2], w[1::2], strict=True))
+    return rows | {
+        "hesscale": (
+            lambda: wait(by_hand(case.activation, pairs, x, y)),
+            lambda r: join_tree(r[2]),
+        ),
         "cg50": (lambda: wait(solve(w, x, y, b)), join_tree),
     }
+
+
+def linearise(layers, w, x):
+    return jax.linearize(lambda w: forward(layers, w, x), w)
+
+
+def ggn(tangent, z, y, v):
+    u = jax.jvp(jax.grad(lambda z: cross_entropy(z, y)), (z,), (tangent(v),))[1]
+    return jax.linear_transpose(tangent, v)(u)[0]
+
+
+def conjugate_gradients(layers, w, x, y, b):
+    z, tangent = linearise(layers, w, x)
+
+    def damped(v):
+        return jax.tree.map(lambda a, v: a + DAMPING * v, ggn(tangent, z, y, v), v)
+
+    return cg(damped, b, tol=0.0, atol=0.0, maxiter=CG_ITERATIONS)[0]
 
 
 def join_tree(tree):

@@ -25,9 +25,9 @@ def rows(problem: Problem) -> dict:
     x, y = torch.from_numpy(problem.x), torch.from_numpy(problem.y)
     net = network(problem)
     rows = {"gradient": (gradient(net, x, y), join_tensors)}
-    if isinstance(problem.case, Case):
+    if problem.case.has_products:
         rows |= product_rows(problem, net, x, y)
-    else:
+    if not isinstance(problem.case, Case):
         channels_last = network(problem).to(memory_format=torch.channels_last)
         images = x.contiguous(memory_format=torch.channels_last)
         rows["gradient, channels last"] = (gradient(channels_last, images, y), join_tensors)
@@ -61,7 +61,12 @@ def product_rows(problem: Problem, net: nn.Module, x: torch.Tensor, y: torch.Ten
     def ggnvp():
         return ggn_vector_product(value, z, net, v)
 
-    return {"hvp": (hvp, join_tensors), "ggnvp": (ggnvp, join_tensors)}
+    def ggnvp_anew():  # as curvlinops does for each product
+        z = net(x)
+        return ggn_vector_product(loss(z, y), z, net, v)
+
+    calls = {"hvp": hvp, "ggnvp": ggnvp, "ggnvp, linearised anew": ggnvp_anew}
+    return {name: (call, join_tensors) for name, call in calls.items()}
 
 
 def backpack_rows(problem: Problem, x: torch.Tensor, y: torch.Tensor) -> dict:
