@@ -67,6 +67,22 @@ struct Products {
   }
 };
 
+template <class T, math::Root kRoot>
+struct CurvatureAlong {
+  math::UpdateSpec spec;
+  const T *m, *u;
+  __device__ double operator()(std::int64_t i, Extent e) const {
+    T a[kPack<T>], b[kPack<T>];
+    load(a, m + i, e);
+    load(b, u + i, e);
+    const math::Adam<T, kRoot> rule(spec);
+    double sum = 0;
+#pragma unroll
+    for (int k = 0; k < kPack<T>; ++k) sum += static_cast<double>(rule.curvature(a[k], b[k]));
+    return sum;
+  }
+};
+
 template <class T>
 struct NotFinite {
   const T* x;
@@ -123,6 +139,15 @@ void all_finite(void* stream, const kernels::AllFinite::Args& a) {
 }
 
 template <class T>
+void step_curvature(void* stream, const kernels::StepCurvature::Args& a) {
+  const T *m = a.m.as<T>(), *u = a.u.as<T>();
+  math::with_root(a.spec, [&](auto root) {
+    const CurvatureAlong<T, root()> term{a.spec, m, u};
+    *a.result = total<T>(context_of(stream), a.n, aligned(m) && aligned(u), term);
+  });
+}
+
+template <class T>
 struct State {
   T *w, *m, *u;
   const T *g, *d;
@@ -143,6 +168,12 @@ struct Momentum : math::Sgd<T> {
 template <class T, math::Root kRoot>
 struct Adaptive : math::Adam<T, kRoot> {
   using math::Adam<T, kRoot>::Adam;
+  __device__ void at(T& w, T& m, T& u, T g, const T* d) const { this->step(w, m, u, g, d); }
+};
+
+template <class T>
+struct Clipped : math::Sophia<T> {
+  using math::Sophia<T>::Sophia;
   __device__ void at(T& w, T& m, T& u, T g, const T* d) const { this->step(w, m, u, g, d); }
 };
 
@@ -206,14 +237,8 @@ void update(void* stream, const kernels::Update::Args& a) {
   if (sgd) {
     return s.m == nullptr ? update_by<Plain<T>>(ctx, s, a) : update_by<Momentum<T>>(ctx, s, a);
   }
-  switch (math::root_of(a.spec)) {
-    case math::Root::half:
-      return update_by<Adaptive<T, math::Root::half>>(ctx, s, a);
-    case math::Root::one:
-      return update_by<Adaptive<T, math::Root::one>>(ctx, s, a);
-    case math::Root::general:
-      return update_by<Adaptive<T, math::Root::general>>(ctx, s, a);
-  }
+  if (a.spec.kind == math::UpdateKind::sophia) return update_by<Clipped<T>>(ctx, s, a);
+  math::with_root(a.spec, [&](auto root) { update_by<Adaptive<T, root()>>(ctx, s, a); });
 }
 
 template <class T>
@@ -223,6 +248,7 @@ void register_for(KernelTable& table, DType dtype) {
   table.add<kernels::AllFinite>(dtype, &all_finite<T>);
   table.add<kernels::Power>(dtype, &power<T>);
   table.add<kernels::Update>(dtype, &update<T>);
+  table.add<kernels::StepCurvature>(dtype, &step_curvature<T>);
 }
 
 }  // namespace

@@ -294,14 +294,39 @@ TEST("axpby, power, dot and all_finite") {
   });
 }
 
+TEST("the curvature along a step of Adam") {
+  check::for_tables([](const KernelTable& table, auto zero) {
+    using T = decltype(zero);
+    for (const std::int64_t n : kSizes) {
+      for (const bool absolute : {false, true}) {
+        for (const double power : {1.0, 0.5, 2.0}) {
+          const math::UpdateSpec spec{
+              .power = power, .correction1 = 0.2, .correction2 = 0.3, .abs_moment = absolute};
+          Guarded<T> m(n, 2), u(n, 3);
+          double found = 0, expected = 0;
+          for (std::int64_t i = 0; i < n; ++i) {
+            u[i] = std::fabs(u[i]) + T(0.1);
+            const double h = absolute ? u[i] : std::sqrt(u[i]);
+            const double root = std::pow(u[i] / 0.3, absolute ? power : power / 2);
+            const double step = m[i] / 0.2 / (root + spec.eps);
+            expected += h * step * step;
+          }
+          run<kernels::StepCurvature>(table, zero, {m.in(), u.in(), n, spec, &found});
+          CHECK(std::fabs(found - expected) <= 8 * kTolerance<T> * expected);
+        }
+      }
+    }
+  });
+}
+
 TEST("update applies the rules of math/updates.hpp") {
   check::for_tables([](const KernelTable& table, auto zero) {
     using T = decltype(zero);
     for (const std::int64_t n : kSizes) {
-      for (const bool sgd : {false, true}) {
+      using math::UpdateKind;
+      for (const UpdateKind kind : {UpdateKind::sgd, UpdateKind::adam, UpdateKind::sophia}) {
         for (const double power : {1.0, 0.5, 2.0}) {
-          math::UpdateSpec spec;
-          spec.kind = sgd ? math::UpdateKind::sgd : math::UpdateKind::adam;
+          math::UpdateSpec spec{.kind = kind, .gamma = power};
           spec.lr = 0.1, spec.momentum = 0.9, spec.decay = 0.01, spec.power = power;
           spec.correction1 = 0.2, spec.correction2 = 0.3, spec.decoupled = power == 2;
           Guarded<T> w(n, 1), m(n, 2), u(n, 3), g(n, 4), d(n, 5);
@@ -311,8 +336,10 @@ TEST("update applies the rules of math/updates.hpp") {
           const auto step = [&](std::int64_t i) {
             double a = w0[i], b = m0[i], c = u0[i];
             const double diagonal = d[i];
-            if (sgd) {
+            if (kind == UpdateKind::sgd) {
               math::Sgd<double>(spec).step(a, b, g[i]);
+            } else if (kind == UpdateKind::sophia) {
+              math::Sophia<double>(spec).step(a, b, c, g[i], &diagonal);
             } else {
               math::Adam<double, math::Root::general>(spec).step(a, b, c, g[i], &diagonal);
             }

@@ -16,7 +16,8 @@ Algebra::Algebra(Device& device, DType dtype)
       fill_(device.kernels().get<kernels::Fill>(dtype)),
       power_(device.kernels().get<kernels::Power>(dtype)),
       multiply_(device.kernels().get<kernels::Multiply>(dtype)),
-      update_(device.kernels().get<kernels::Update>(dtype)) {}
+      update_(device.kernels().get<kernels::Update>(dtype)),
+      step_curvature_(device.kernels().get<kernels::StepCurvature>(dtype)) {}
 
 template <class Args>
 void Algebra::run(void (*kernel)(void*, const Args&),
@@ -79,6 +80,13 @@ void Algebra::update(const math::UpdateSpec& spec, void* w, void* m, void* u, co
                      const void* d, std::int64_t n) const {
   run(update_,
       {.w = Out(w), .m = Out(m), .u = Out(u), .g = In(g), .d = In(d), .n = n, .spec = spec});
+}
+
+double Algebra::step_curvature(const math::UpdateSpec& spec, const void* m, const void* u,
+                               std::int64_t n) const {
+  double result = 0;
+  run(step_curvature_, {.m = In(m), .u = In(u), .n = n, .spec = spec, .result = &result});
+  return result;
 }
 
 }  // namespace hesscore

@@ -29,6 +29,8 @@ class Algebra {
   // y[r] = d * x[r] for r < rows
   void multiply(const void* d, const void* x, void* y, std::int64_t n, std::int64_t rows = 1) const;
 
+  double step_curvature(const math::UpdateSpec& spec, const void* m, const void* u,
+                        std::int64_t n) const;
   void update(const math::UpdateSpec& spec, void* w, void* m, void* u, const void* g, const void* d,
               std::int64_t n) const;
 
@@ -47,6 +49,7 @@ class Algebra {
   Kernel<kernels::Power> power_;
   Kernel<kernels::Multiply> multiply_;
   Kernel<kernels::Update> update_;
+  Kernel<kernels::StepCurvature> step_curvature_;
 };
 
 }  // namespace hesscore

@@ -40,6 +40,23 @@ HC_HD Root root_of(const UpdateSpec& s) {
   return e == 0.5 ? Root::half : (e == 1 ? Root::one : Root::general);
 }
 
+// f(a constant that is a Root)
+template <Root kRoot>
+struct RootConstant {
+  constexpr Root operator()() const { return kRoot; }
+};
+template <class F>
+inline void with_root(const UpdateSpec& s, F&& f) {
+  switch (root_of(s)) {
+    case Root::half:
+      return f(RootConstant<Root::half>{});
+    case Root::one:
+      return f(RootConstant<Root::one>{});
+    case Root::general:
+      return f(RootConstant<Root::general>{});
+  }
+}
+
 template <class T, Root kRoot>
 struct Adam {
   T lr, beta1, rest1, beta2, rest2, eps, shrink, l2, scale1, scale2, exponent;
@@ -65,7 +82,14 @@ struct Adam {
     const T slope = g + l2 * w, size = std::fabs(d != nullptr ? *d : slope);
     m = beta1 * m + rest1 * slope;
     u = beta2 * u + rest2 * (size * (linear + quadratic * size));
-    w = shrink * w - lr * (m * scale1) / (root(u * scale2) + eps);
+    w = shrink * w - lr * direction(m, u);
+  }
+  HC_HD T direction(T m, T u) const { return (m * scale1) / (root(u * scale2) + eps); }
+
+  // h s^2 of the direction s, h = sqrt(u), or u for |d|: how the loss curves along it
+  HC_HD T curvature(T m, T u) const {
+    const T s = direction(m, u), h = quadratic != 0 ? std::sqrt(u) : u;
+    return h * s * s;
   }
 
  private:
@@ -73,6 +97,29 @@ struct Adam {
     if constexpr (kRoot == Root::half) return std::sqrt(v);
     if constexpr (kRoot == Root::one) return v;
     if constexpr (kRoot == Root::general) return power(v, exponent);
+  }
+};
+
+template <class T>
+struct Sophia {
+  T lr, beta1, rest1, beta2, rest2, eps, shrink, gamma;
+
+  HC_HD explicit Sophia(const UpdateSpec& s)
+      : lr(static_cast<T>(s.lr)),
+        beta1(static_cast<T>(s.beta1)),
+        rest1(static_cast<T>(1 - s.beta1)),
+        beta2(static_cast<T>(s.beta2)),
+        rest2(static_cast<T>(1 - s.beta2)),
+        eps(static_cast<T>(s.eps)),
+        shrink(static_cast<T>(1 - s.lr * s.decay)),
+        gamma(static_cast<T>(s.gamma)) {}
+
+  // d == nullptr: u stays
+  HC_HD void step(T& w, T& m, T& u, T g, const T* d) const {
+    m = beta1 * m + rest1 * g;
+    if (d != nullptr) u = beta2 * u + rest2 * *d;
+    const T curvature = gamma * u, ratio = m / (curvature > eps ? curvature : eps);
+    w = shrink * w - lr * (ratio > 1 ? T(1) : (ratio < -1 ? T(-1) : ratio));
   }
 };
 

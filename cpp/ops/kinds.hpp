@@ -2,7 +2,7 @@
 //
 //   Elementwise  y = f(x):        dy = f' dx;  gx = f' gy;  dgx = f' dgy + f'' dx gy;
 //                                 hx = f'^2 hy + f'' gy (Gauss-Newton: without the second term)
-//   FixedMap     y = A x:          dy = A dx;  gx = A' gy;  dgx = A' dgy;  hx = (A o A)' hy
+//   FixedMap     y = A x:         dy = A dx;  gx = A' gy;  dgx = A' dgy;  hx = (A o A)' hy
 //   Bilinear     y = P(w, x):     dy = P(w, dx) + P(v, x);  gx = Px(w, gy), gw = Pw(gy, x);
 //                                 dgx = Px(w, dgy) + Px(v, gy), hw = Pw(dgy, x) + Pw(gy, dx);
 //                                 diagonal: the same products on squared w and x

@@ -1,5 +1,4 @@
-// Adam's update with a curvature diagonal as the second moment: AdaHessian (Yao et al. 2021), and
-// AdaHesScale and AdaHesScale-GN (Elsayed & Mahmood 2022).
+// Updates with a curvature diagonal as the second moment: Adam's, and Sophia's clipped one.
 #include "optim/elementwise.hpp"
 
 namespace hesscore {
@@ -10,7 +9,18 @@ std::unique_ptr<Optimizer::Impl> make_hesscale(const Objective& f, const AdaHesS
   math::UpdateSpec spec = adam_spec(m);
   spec.power = m.power;
   spec.abs_moment = m.moment == Moment::abs;
-  return make_elementwise(f, {.lr = m.lr, .spec = spec, .diag = diag});
+  return make_elementwise(
+      f, {.lr = m.lr, .spec = spec, .diag = diag, .delta = m.delta, .max_scale = m.max_scale});
+}
+
+template <class Sophia>
+std::unique_ptr<Optimizer::Impl> make_sophia(const Objective& f, const Sophia& m, Diag diag) {
+  math::UpdateSpec spec = adam_spec(m);
+  spec.kind = math::UpdateKind::sophia;
+  spec.gamma = m.gamma;
+  spec.decoupled = true;
+  return make_elementwise(
+      f, {.lr = m.lr, .spec = spec, .diag = diag, .seed = m.seed, .interval = m.interval});
 }
 
 }  // namespace
@@ -29,6 +39,26 @@ std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const AdaHesSca
 
 std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const AdaHesScaleGN& m) {
   return make_hesscale(f, m, Diag::hesscale_gn);
+}
+
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const Bl89& m) {
+  return make_hesscale(f, m, Diag::bl89);
+}
+
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const ChainruleAdam& m) {
+  return make_elementwise(f, {.lr = m.lr,
+                              .spec = adam_spec(m),
+                              .diag = m.diag,
+                              .seed = m.seed,
+                              .frozen = m.bias_correction == BiasCorrection::frozen});
+}
+
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const SophiaG& m) {
+  return make_sophia(f, m, Diag::ggn_mc);
+}
+
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const SophiaH& m) {
+  return make_sophia(f, m, Diag::hutchinson);
 }
 
 }  // namespace hesscore

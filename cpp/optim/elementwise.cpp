@@ -1,6 +1,7 @@
 // A step of the element-wise methods: one evaluation, finite checks, one update kernel.
 #include "optim/elementwise.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -23,10 +24,14 @@ class ElementwiseMethod final : public Optimizer::Impl {
       : Impl(f),
         method_(std::move(method)),
         m_(keeps_m() ? &add_vector("m") : nullptr),
-        u_(keeps_u() ? &add_vector("u") : nullptr) {}
+        u_(keeps_u() ? &add_vector(name_of_u()) : nullptr) {}
 
  private:
-  bool keeps_u() const { return method_.spec.kind == math::UpdateKind::adam; }
+  bool keeps_u() const { return method_.spec.kind != math::UpdateKind::sgd; }
+  // Sophia's curvature has a sign.
+  const char* name_of_u() const {
+    return method_.spec.kind == math::UpdateKind::sophia ? "h" : "u";
+  }
   bool keeps_m() const { return keeps_u() || method_.spec.momentum > 0; }
 
   StepInfo attempt(const View& w, const Batch& batch, const Mode& mode) override;
@@ -37,8 +42,13 @@ class ElementwiseMethod final : public Optimizer::Impl {
 
   math::UpdateSpec spec_at(std::uint64_t step) const;
   bool is_moderate(const math::UpdateSpec& spec) const;
-  void update(const math::UpdateSpec& spec, const View& w) const;
-  void guarded_update(const math::UpdateSpec& spec, const View& w, const Mode& mode);
+  bool wants_diagonal(std::uint64_t step) const {
+    return method_.diag && step % static_cast<std::uint64_t>(method_.interval) == 0;
+  }
+  using Spec = math::UpdateSpec;
+  void update(const Spec& spec, const View& w, bool diagonal) const;
+  void scaled_update(const Spec& spec, const View& w) const;
+  void guarded_update(const Spec& spec, const View& w, bool diagonal, const Mode& mode);
 
   // Moments of gradients up to this size have squares, sums and quotients far inside the range.
   double moderate() const { return dtype_ == DType::f32 ? 1e18 : 1e153; }
@@ -63,7 +73,7 @@ void ElementwiseMethod::after_load() {
 
 math::UpdateSpec ElementwiseMethod::spec_at(std::uint64_t step) const {
   math::UpdateSpec spec = method_.spec;
-  const auto t = static_cast<double>(step + 1);
+  const auto t = method_.frozen ? 1 : static_cast<double>(step + 1);
   spec.lr = value_at("lr", method_.lr, step);
   spec.correction1 = 1 - std::pow(spec.beta1, t);
   spec.correction2 = 1 - std::pow(spec.beta2, t);
@@ -72,7 +82,7 @@ math::UpdateSpec ElementwiseMethod::spec_at(std::uint64_t step) const {
 }
 
 std::optional<DeviceUpdate> ElementwiseMethod::device_update() const {
-  if (guarded_) return {};
+  if (guarded_ || method_.interval > 1 || method_.delta > 0) return {};
   DeviceUpdate update{.spec = method_.spec, .m = m_, .u = u_, .g = &g_};
   if (method_.diag) {
     update.diag = {{*method_.diag, method_.samples}};
@@ -93,22 +103,23 @@ bool ElementwiseMethod::describe(math::StepRecord& r) const {
 
 StepInfo ElementwiseMethod::attempt(const View& w, const Batch& batch, const Mode& mode) {
   const math::UpdateSpec spec = spec_at(mode.step);
+  const bool diagonal = wants_diagonal(mode.step);
   Outputs out{.grad = &g_};
-  if (method_.diag) {
+  if (diagonal) {
     out.diag = {{*method_.diag, &d_, method_.samples, step_seed(method_.seed, mode.step)}};
   }
   StepInfo info{.loss = f_.evaluate(w, batch, out, mode)};
   require_finite(info.loss, mode);
   const double norm_g = require_finite("gradient", g_, mode);
-  const double norm_d = method_.diag ? require_finite("curvature", d_, mode) : 0;
+  const double norm_d = diagonal ? require_finite("curvature", d_, mode) : 0;
   const bool decays = spec.decay > 0 && !spec.decoupled;
   const double norm_w = decays ? spec.decay * algebra().norm(w.data, n_) : 0;
   guarded_ = guarded_ || !is_moderate(spec) ||
              !(norm_g <= moderate() && norm_d <= moderate() && norm_w <= moderate());
   if (guarded_) {
-    guarded_update(spec, w, mode);
+    guarded_update(spec, w, diagonal, mode);
   } else {
-    update(spec, w);
+    update(spec, w, diagonal);
   }
   return info;
 }
@@ -117,18 +128,35 @@ StepInfo ElementwiseMethod::attempt(const View& w, const Batch& batch, const Mod
 bool ElementwiseMethod::is_moderate(const math::UpdateSpec& s) const {
   const double largest =
       dtype_ == DType::f32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
-  const double step = s.kind == math::UpdateKind::sgd ? s.lr * moderate() * 2 / (1 - s.momentum)
-                                                      : s.lr * moderate() / s.correction1 / s.eps;
+  double step = s.lr;
+  if (s.kind == math::UpdateKind::sgd) step *= moderate() * 2 / (1 - s.momentum);
+  if (s.kind == math::UpdateKind::adam) step *= moderate() / s.correction1 / s.eps;
   return step <= largest / 4 && s.decay <= 1 && s.lr * s.decay <= 1;
 }
 
-void ElementwiseMethod::update(const math::UpdateSpec& spec, const View& w) const {
+void ElementwiseMethod::update(const Spec& spec, const View& w, bool diagonal) const {
+  if (method_.delta > 0) return scaled_update(spec, w);
   const auto data = [](const Vector* v) { return v != nullptr ? v->data() : nullptr; };
-  algebra().update(spec, w.data, data(m_), data(u_), g_.data(), d_.data(), n_);
+  const void* d = diagonal ? d_.data() : nullptr;
+  algebra().update(spec, w.data, data(m_), data(u_), g_.data(), d, n_);
+}
+
+// Moments first, with w at rest; then, with the moments at rest, the step that they give.
+void ElementwiseMethod::scaled_update(const Spec& spec, const View& w) const {
+  const auto apply = [&](const Spec& s) {
+    algebra().update(s, w.data, m_->data(), u_->data(), g_.data(), d_.data(), n_);
+  };
+  Spec moments = spec, step = spec;
+  moments.lr = 0;
+  apply(moments);
+  const double curvature = algebra().step_curvature(spec, m_->data(), u_->data(), n_);
+  step.beta1 = step.beta2 = 1;
+  step.lr *= std::min(method_.max_scale, std::sqrt(2 * method_.delta / curvature));
+  apply(step);
 }
 
 // Numbers near the end of the range: whether the update overflows is known only afterwards.
-void ElementwiseMethod::guarded_update(const math::UpdateSpec& spec, const View& w,
+void ElementwiseMethod::guarded_update(const Spec& spec, const View& w, bool diagonal,
                                        const Mode& mode) {
   std::vector<void*> targets{w.data};
   if (m_ != nullptr) targets.push_back(m_->data());
@@ -138,7 +166,7 @@ void ElementwiseMethod::guarded_update(const math::UpdateSpec& spec, const View&
   for (std::size_t i = 0; i < targets.size(); ++i) {
     algebra().copy(targets[i], backup_[i].data(), n_);
   }
-  update(spec, w);
+  update(spec, w, diagonal);
   for (const void* p : targets) finite = finite && algebra().all_finite(p, n_);
   if (finite) return;
   for (std::size_t i = 0; i < targets.size(); ++i) {

@@ -13,6 +13,9 @@ struct Elementwise {
   std::optional<Diag> diag = {};  // the second moment is that of the gradient without
   int samples = 1;
   std::uint64_t seed = 0;
+  std::int64_t interval = 1;        // steps from one diagonal to the next
+  bool frozen = false;              // bias corrections of the first step, for ever
+  double delta = 0, max_scale = 1;  // AdaHesScale's
 };
 
 std::unique_ptr<Optimizer::Impl> make_elementwise(const Objective& f, Elementwise method);

@@ -106,6 +106,10 @@ std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const AdamW& me
 std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const AdaHessian& method);
 std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const AdaHesScale& method);
 std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const AdaHesScaleGN& method);
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const Bl89& method);
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const ChainruleAdam& method);
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const SophiaG& method);
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const SophiaH& method);
 std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const GaussNewton& method);
 
 }  // namespace hesscore

@@ -65,7 +65,26 @@ void check(const AdaHessian& m) {
 void check(const AdaHesScale& m) {
   check_adam(m);
   positive("power", m.power);
+  non_negative("delta", m.delta);
+  positive("max_scale", m.max_scale);
 }
+
+void check(const ChainruleAdam& m) {
+  check_adam(m);
+  if (m.diag != Diag::ggn && m.diag != Diag::hesscale && m.diag != Diag::hutchinson) {
+    throw OptionError("diag", "ggn, hesscale or hutchinson", "another diagonal");
+  }
+}
+
+template <class Sophia>
+void check_sophia(const Sophia& m) {
+  check_adam(m);
+  positive("gamma", m.gamma);
+  at_least_one("interval", m.interval);
+}
+
+void check(const SophiaG& m) { check_sophia(m); }
+void check(const SophiaH& m) { check_sophia(m); }
 
 void check(const GaussNewton& m) {
   constant_rate("lr", m.lr);

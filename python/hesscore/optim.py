@@ -34,8 +34,18 @@ class Optimizer:
     adam, adamw        lr, beta1, beta2, eps, weight_decay (Kingma & Ba 2015; decoupled in adamw)
     adahessian         the same, power, samples, seed: Adam on a Hutchinson diagonal (Yao et al.
                        2021)
-    adahesscale,       the same, power, moment ("square" or "abs"): Adam on the HesScale diagonal
-    adahesscale_gn     (Elsayed & Mahmood 2022)
+    adahesscale,       the same, power, moment ("square" or "abs"), delta, max_scale: Adam on the
+    adahesscale_gn     HesScale diagonal (Elsayed & Mahmood 2022); with delta > 0 each step s is
+                       scaled by min(max_scale, sqrt(2 delta / sum h s^2)), h = sqrt(u), u the
+                       second moment (Elsayed et al. 2024)
+    bl89               the same on the diagonal of Becker & LeCun 1989
+    chainrule_adam     lr, beta1, beta2, eps, weight_decay, diag ("ggn", "hesscale" or
+                       "hutchinson"), bias_correction ("standard"; "frozen": that of the first
+                       step for ever), seed: Adam with d^2 for g^2, d a curvature diagonal
+    sophia_g,          lr, beta1, beta2, eps, weight_decay (decoupled), gamma, interval, seed: steps
+    sophia_h           clip(m / max(gamma h, eps), -1, 1), h the mean of a diagonal that is drawn in
+                       every interval-th step (Liu et al. 2023): g, Gauss-Newton from labels drawn
+                       for each sample; h, Hutchinson's
     gauss_newton       lr, damping, damping_rule ("lm" or "constant"), cg_iterations, cg_rtol,
                        martens_stop, warm_start, preconditioner ("none", "hesscale",
                        "empirical_fisher"): CG on the damped Gauss-Newton matrix (Martens 2010).

@@ -5,6 +5,8 @@
 
 #include <cmath>
 #include <optional>
+#include <utility>
+#include <vector>
 
 namespace hesscore::python {
 namespace {
@@ -49,6 +51,34 @@ void visit_fields(AdaHesScale& m, const Visit& visit) {
   visit_adam(m, visit);
   visit("power", m.power);
   visit("moment", m.moment);
+  visit("delta", m.delta);
+  visit("max_scale", m.max_scale);
+}
+
+template <class Visit>
+void visit_fields(ChainruleAdam& m, const Visit& visit) {
+  visit_adam(m, visit);
+  visit("diag", m.diag);
+  visit("bias_correction", m.bias_correction);
+  visit("seed", m.seed);
+}
+
+template <class M, class Visit>
+void visit_sophia(M& m, const Visit& visit) {
+  visit_adam(m, visit);
+  visit("gamma", m.gamma);
+  visit("interval", m.interval);
+  visit("seed", m.seed);
+}
+
+template <class Visit>
+void visit_fields(SophiaG& m, const Visit& visit) {
+  visit_sophia(m, visit);
+}
+
+template <class Visit>
+void visit_fields(SophiaH& m, const Visit& visit) {
+  visit_sophia(m, visit);
 }
 
 template <class Visit>
@@ -71,6 +101,10 @@ void for_each_method(const Visit& visit) {
   visit("adahessian", AdaHessian{});
   visit("adahesscale", AdaHesScale{});
   visit("adahesscale_gn", AdaHesScaleGN{});
+  visit("bl89", Bl89{});
+  visit("chainrule_adam", ChainruleAdam{});
+  visit("sophia_g", SophiaG{});
+  visit("sophia_h", SophiaH{});
   visit("gauss_newton", GaussNewton{});
 }
 
@@ -135,31 +169,57 @@ void set(const char* name, nb::handle from, std::string& to) {
   if (!nb::try_cast(from, to)) refuse(name, "a string", from);
 }
 
+// The names of the values of an enumeration.
 template <class E>
-void choose(const char* name, nb::handle from, E& to, const char* a, E ea, const char* b, E eb) {
-  std::string text;
-  if (!nb::try_cast(from, text) || (text != a && text != b)) {
-    refuse(name, "'" + std::string(a) + "' or '" + b + "'", from);
+using Names = std::vector<std::pair<const char*, E>>;
+
+const Names<Moment>& names(Moment) {
+  static const Names<Moment> all{{"square", Moment::square}, {"abs", Moment::abs}};
+  return all;
+}
+const Names<Damping>& names(Damping) {
+  static const Names<Damping> all{{"lm", Damping::lm}, {"constant", Damping::constant}};
+  return all;
+}
+const Names<BiasCorrection>& names(BiasCorrection) {
+  static const Names<BiasCorrection> all{{"standard", BiasCorrection::standard},
+                                         {"frozen", BiasCorrection::frozen}};
+  return all;
+}
+const Names<Diag>& names(Diag) {
+  static const Names<Diag> all{
+      {"ggn", Diag::ggn}, {"hesscale", Diag::hesscale}, {"hutchinson", Diag::hutchinson}};
+  return all;
+}
+
+template <class E>
+  requires std::is_enum_v<E>
+void set(const char* name, nb::handle from, E& to) {
+  std::string text, known;
+  const bool is_text = nb::try_cast(from, text);
+  for (const auto& [value_name, value] : names(E{})) {
+    if (is_text && text == value_name) {
+      to = value;
+      return;
+    }
+    known += (known.empty() ? "'" : " or '") + std::string(value_name) + "'";
   }
-  to = text == a ? ea : eb;
-}
-
-void set(const char* name, nb::handle from, Moment& to) {
-  choose(name, from, to, "square", Moment::square, "abs", Moment::abs);
-}
-
-void set(const char* name, nb::handle from, Damping& to) {
-  choose(name, from, to, "lm", Damping::lm, "constant", Damping::constant);
+  refuse(name, known, from);
 }
 
 // ---- to Python ---------------------------------------------------------------------------------
 
 nb::object shown(const Rate& r) { return nb::float_(r(0)); }
-nb::object shown(Moment m) { return nb::str(m == Moment::square ? "square" : "abs"); }
-nb::object shown(Damping d) { return nb::str(d == Damping::lm ? "lm" : "constant"); }
 template <class T>
 nb::object shown(const T& value) {
-  return nb::cast(value);
+  if constexpr (std::is_enum_v<T>) {
+    for (const auto& [name, named] : names(value)) {
+      if (named == value) return nb::str(name);
+    }
+    return nb::none();
+  } else {
+    return nb::cast(value);
+  }
 }
 
 }  // namespace

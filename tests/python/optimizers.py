@@ -11,6 +11,10 @@ METHODS = {
     "adahessian": {"lr": 0.05, "seed": 3},
     "adahesscale": {"lr": 0.02, "weight_decay": 1e-3},
     "adahesscale_gn": {"lr": 0.02},
+    "bl89": {"lr": 0.02, "delta": 1e-3},
+    "chainrule_adam": {"lr": 0.02, "weight_decay": 1e-3},
+    "sophia_g": {"lr": 0.02, "interval": 3, "seed": 2},
+    "sophia_h": {"lr": 0.02, "interval": 1},
     "gauss_newton": {"cg_iterations": 8},
 }
 STEPS = 8

@@ -29,7 +29,8 @@ def sgd(f, w, x, y, lr, momentum=0.0, nesterov=False, weight_decay=0.0):
 
 
 def adam(f, w, x, y, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, decoupled=False,
-         diagonal=None, power=1.0, moment="square"):  # fmt: skip
+         diagonal=None, power=1.0, moment="square", frozen=False, delta=0.0,
+         max_scale=1.0):  # fmt: skip
     m = u = np.zeros_like(w)
     for t, (xb, yb) in enumerate(parts(x, y)):
         rate = lr(t) if callable(lr) else lr
@@ -42,8 +43,13 @@ def adam(f, w, x, y, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, dec
             g = g + weight_decay * w
         m = beta1 * m + (1 - beta1) * g
         u = beta2 * u + (1 - beta2) * (np.abs(d) if moment == "abs" else d**2)
-        m_hat, u_hat = m / (1 - beta1 ** (t + 1)), u / (1 - beta2 ** (t + 1))
-        w = w - rate * m_hat / (u_hat ** (power if moment == "abs" else power / 2) + eps)
+        age = 1 if frozen else t + 1
+        m_hat, u_hat = m / (1 - beta1**age), u / (1 - beta2**age)
+        step = m_hat / (u_hat ** (power if moment == "abs" else power / 2) + eps)
+        if delta > 0:
+            h = u if moment == "abs" else np.sqrt(u)
+            rate *= min(max_scale, np.sqrt(2 * delta / (h @ step**2)))
+        w = w - rate * step
     return w
 
 
@@ -88,7 +94,7 @@ def test_adamw(problem):
     np.testing.assert_allclose(trajectory(opt, w.copy(), x, y), expected, rtol=1e-11, atol=1e-13)
 
 
-@pytest.mark.parametrize("method", ["adahesscale", "adahesscale_gn"])
+@pytest.mark.parametrize("method", ["adahesscale", "adahesscale_gn", "bl89"])
 @pytest.mark.parametrize(
     "options",
     [
@@ -97,6 +103,9 @@ def test_adamw(problem):
         {"moment": "abs"},
         {"moment": "abs", "power": 0.5, "eps": 1e-3},
         {"beta1": 0.5, "beta2": 0.8},
+        {"delta": 1e-4},
+        {"delta": 1e-3, "max_scale": 0.1, "moment": "abs"},
+        {"delta": 1e-5, "power": 0.5, "weight_decay": 0.1},
     ],
     ids=str,
 )
@@ -106,6 +115,49 @@ def test_adahesscale(problem, method, options):
     expected = adam(f, w, x, y, 0.02, diagonal=diagonal, **options)
     opt = hc.Optimizer(f, method, lr=0.02, **options)
     np.testing.assert_allclose(trajectory(opt, w.copy(), x, y), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("diagonal", ["ggn", "hesscale"])
+@pytest.mark.parametrize("bias_correction", ["standard", "frozen"])
+def test_chainrule_adam(problem, diagonal, bias_correction):
+    f, w, x, y = problem
+    frozen = bias_correction == "frozen"
+    expected = adam(f, w, x, y, 0.02, eps=1e-4, diagonal=diagonal, frozen=frozen)
+    opt = hc.Optimizer(f, "chainrule_adam", lr=0.02, diag=diagonal, bias_correction=bias_correction)
+    np.testing.assert_allclose(trajectory(opt, w.copy(), x, y), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["sophia_g", "sophia_h"])
+def test_sophia_clips_each_element(problem, method):
+    """The steps, from the mean curvatures that the state holds, which change every third step."""
+    f, w, x, y = problem
+    options = {"lr": 0.05, "beta1": 0.8, "gamma": 0.5, "weight_decay": 0.3, "eps": 1e-3}
+    opt = hc.Optimizer(f, method, interval=3, **options)
+    expected, m, h, clipped = w.copy(), np.zeros_like(w), np.zeros_like(w), 0
+    for t, (xb, yb) in enumerate(parts(x, y)):
+        m = 0.8 * m + 0.2 * f.value_and_grad(expected, xb, yb)[1]
+        opt.step(w, xb, yb)
+        before, h = h, opt.state_dict()["h"]
+        assert (before != h).any() == (t % 3 == 0)
+        ratio = m / np.maximum(0.5 * h, 1e-3)
+        clipped += (np.abs(ratio) > 1).sum()
+        expected = (1 - 0.05 * 0.3) * expected - 0.05 * np.clip(ratio, -1, 1)
+        np.testing.assert_allclose(w, expected, rtol=1e-11, atol=1e-13)
+    assert 0 < clipped < 8 * len(w)
+
+
+@pytest.mark.parametrize("method", ["sophia_g", "sophia_h"])
+def test_the_curvature_of_sophia_is_unbiased(problem, method):
+    f, w, x, y = problem
+    h = f.ggn(w, x, y).diagonal() if method == "sophia_g" else f.hessian(w, x, y).diagonal()
+    draws = []
+    for seed in range(400):
+        opt = hc.Optimizer(f, method, beta2=0.75, seed=seed)
+        opt.step(w.copy(), x, y)
+        draws.append(opt.state_dict()["h"] / 0.25)
+    draws = np.array(draws)
+    error = draws.std(0, ddof=1) / np.sqrt(len(draws))
+    assert (np.abs(draws.mean(0) - h) <= 5 * error + 1e-12).all()
 
 
 def test_adahessian_uses_fresh_rademacher_products(problem):

@@ -64,4 +64,17 @@ struct Update {
   };
 };
 
+// result[0] (host double) = sum_i h_i s_i^2 of the step s that Adam's rule makes of the moments m
+// and u, h = sqrt(u), or u where the spec takes that of |d|.
+struct StepCurvature {
+  static constexpr std::string_view name = "step_curvature";
+  struct Args {
+    In m, u;
+    std::int64_t n;
+    math::UpdateSpec spec;
+    double* result;
+    HC_OPERANDS(m, u)
+  };
+};
+
 }  // namespace hesscore::kernels

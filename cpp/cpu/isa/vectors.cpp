@@ -74,10 +74,10 @@ void sgd(const kernels::Update::Args& a) {
   });
 }
 
-template <class T, math::Root kRoot>
-void adam(const kernels::Update::Args& a) {
+template <class T, class Rule>
+void with_moments(const kernels::Update::Args& a) {
   for_blocks(a.n, 1, [&](std::int64_t first, std::int64_t n) {
-    const math::Adam<T, kRoot> rule(a.spec);
+    const Rule rule(a.spec);
     T *w = a.w.as<T>() + first, *m = a.m.as<T>() + first, *u = a.u.as<T>() + first;
     const T *g = a.g.as<T>() + first, *d = advance(a.d.as<T>(), first);
     if (!a.d) {
@@ -93,14 +93,21 @@ void adam(const kernels::Update::Args& a) {
 template <class T>
 void apply(const kernels::Update::Args& a) {
   if (a.spec.kind == math::UpdateKind::sgd) return sgd<T>(a);
-  switch (math::root_of(a.spec)) {
-    case math::Root::half:
-      return adam<T, math::Root::half>(a);
-    case math::Root::one:
-      return adam<T, math::Root::one>(a);
-    case math::Root::general:
-      return adam<T, math::Root::general>(a);
-  }
+  if (a.spec.kind == math::UpdateKind::sophia) return with_moments<T, math::Sophia<T>>(a);
+  math::with_root(a.spec, [&](auto root) { with_moments<T, math::Adam<T, root()>>(a); });
+}
+
+template <class T>
+void step_curvature(void*, const kernels::StepCurvature::Args& a) {
+  const T *m = a.m.as<T>(), *u = a.u.as<T>();
+  math::with_root(a.spec, [&](auto root) {
+    const math::Adam<T, root()> rule(a.spec);
+    *a.result = sum_chunks(a.n, kGrain, [&](std::int64_t begin, std::int64_t end) {
+      double sum = 0;
+      for (std::int64_t i = begin; i < end; ++i) sum += rule.curvature(m[i], u[i]);
+      return sum;
+    });
+  });
 }
 
 template <class T>
@@ -119,6 +126,7 @@ void register_vectors(KernelTable& table) {
   HC_ADD(table, AllFinite, all_finite);
   HC_ADD(table, Power, power);
   HC_ADD(table, Update, update);
+  HC_ADD(table, StepCurvature, step_curvature);
 }
 
 }  // namespace hesscore::cpu::HC_ISA

@@ -45,12 +45,41 @@ struct AdaHessian {                 // Yao et al. 2021
   int samples = 1;
   std::uint64_t seed = 0;
 };
-struct AdaHesScale {  // Elsayed & Mahmood 2022
+// Elsayed & Mahmood 2022. With `delta`, every step s is scaled by one number, such that the change
+// of the loss that its curvature foretells stays small: min(max_scale, sqrt(2 delta / sum h s^2)),
+// h = sqrt(u) (Elsayed et al. 2024).
+struct AdaHesScale {
   Rate lr = 1e-3;
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0, power = 1;
   Moment moment = Moment::square;
+  double delta = 0, max_scale = 1;
 };
 struct AdaHesScaleGN : AdaHesScale {};
+struct Bl89 : AdaHesScale {};  // the same with the diagonal of Becker & LeCun 1989
+// Adam with the square of a curvature diagonal in place of that of the gradient. frozen: bias
+// corrections stay those of the first step.
+enum class BiasCorrection { standard, frozen };
+struct ChainruleAdam {
+  Rate lr = 1e-3;
+  double beta1 = 0.9, beta2 = 0.999, eps = 1e-4, weight_decay = 0;
+  Diag diag = Diag::ggn;  // or hesscale, hutchinson
+  BiasCorrection bias_correction = BiasCorrection::standard;
+  std::uint64_t seed = 0;
+};
+// Liu et al. 2023: steps m / max(gamma h, eps), each element clipped to 1. h is the mean of a
+// diagonal that is drawn in every `interval`-th step: sampled Gauss-Newton, or Hutchinson's.
+struct SophiaG {
+  Rate lr = 1e-3;
+  double beta1 = 0.96, beta2 = 0.99, gamma = 0.05, eps = 1e-12, weight_decay = 0.1;
+  std::int64_t interval = 10;
+  std::uint64_t seed = 0;
+};
+struct SophiaH {
+  Rate lr = 1e-3;
+  double beta1 = 0.96, beta2 = 0.99, gamma = 0.01, eps = 1e-12, weight_decay = 0.1;
+  std::int64_t interval = 10;
+  std::uint64_t seed = 0;
+};
 // constant: the solution of (G + lambda I) x = g as it is. lm: lambda adapts by how well the model
 // foretold the loss (x 3/2 below a ratio of 1/4, x 2/3 above 3/4), and among the iterates of CG the
 // one with the lowest loss is looked for. Under both, a line search shortens lr until the loss
@@ -66,7 +95,8 @@ struct GaussNewton {  // Martens 2010, with Gauss-Newton products
   double warm_start = 0.95;             // CG starts from this times the last step
   std::string preconditioner = "none";  // or "hesscale", "empirical_fisher"
 };
-using Method = std::variant<Sgd, Adam, AdamW, AdaHessian, AdaHesScale, AdaHesScaleGN, GaussNewton>;
+using Method = std::variant<Sgd, Adam, AdamW, AdaHessian, AdaHesScale, AdaHesScaleGN, Bl89,
+                            ChainruleAdam, SophiaG, SophiaH, GaussNewton>;
 
 struct StepInfo {
   double loss = 0;              // before the step
