@@ -10,7 +10,7 @@
 #include "hesscore/solve.hpp"
 #include "module.hpp"
 #include "operator.hpp"
-#include "signals.hpp"
+#include "solvers.hpp"
 
 using namespace nanobind::literals;
 
@@ -128,12 +128,13 @@ std::unique_ptr<PyOperator> diagonal(nb::handle d) {
   return result;
 }
 
-constexpr std::int64_t kIterationsAlone = 1000;  // on a device, until it hears of Ctrl-C
-
-std::unique_ptr<PyOperator> inverse(nb::object a, double rtol, double atol, std::int64_t maxiter,
-                                    nb::object preconditioner) {
+std::unique_ptr<PyOperator> inverse(nb::object a, bool indefinite, double rtol, double atol,
+                                    std::int64_t maxiter, nb::object preconditioner) {
   const auto& A = nb::cast<const PyOperator&>(a);
-  CgOptions options{.rtol = rtol, .atol = atol, .maxiter = maxiter};
+  InverseOptions options{.method = indefinite ? InverseMethod::minres : InverseMethod::cg,
+                         .rtol = rtol,
+                         .atol = atol,
+                         .maxiter = maxiter};
   auto result = std::make_unique<PyOperator>();
   result->keep = {a};
   result->check_finite = A.check_finite;
@@ -141,20 +142,7 @@ std::unique_ptr<PyOperator> inverse(nb::object a, double rtol, double atol, std:
     options.preconditioner = nb::cast<const PyOperator&>(preconditioner).engine.get();
     result->keep.push_back(preconditioner);
   }
-  const bool on_host = A.engine->device().is_host();
-  options.callback_at = [on_host, clock = SignalClock()](std::int64_t iteration) mutable {
-    if (!on_host) return iteration % kIterationsAlone == 0;
-    if (clock.due()) {
-      const nb::gil_scoped_acquire acquire;
-      check_signals();
-    }
-    return false;
-  };
-  options.callback = [](std::int64_t, double, const View&) {
-    const nb::gil_scoped_acquire acquire;
-    check_signals();
-    return false;
-  };
+  options.poll = SignalPoll();
   result->engine = std::make_unique<InverseOperator>(*A.engine, std::move(options));
   return result;
 }
@@ -198,7 +186,7 @@ void bind_operators(nb::module_& m) {
   m.def("transposed", &transposed, "a"_a);
   m.def("block", &block, "a"_a, "rows"_a, "cols"_a);
   m.def("diagonal", &diagonal, "d"_a.none());
-  m.def("inverse", &inverse, "a"_a, "rtol"_a, "atol"_a, "maxiter"_a, "M"_a.none());
+  m.def("inverse", &inverse, "a"_a, "indefinite"_a, "rtol"_a, "atol"_a, "maxiter"_a, "M"_a.none());
 }
 
 }  // namespace hesscore::python

@@ -133,7 +133,7 @@ def test_scipy_solvers(parts):
 
 
 def test_inverses(parts):
-    f, _, G, _ = parts
+    f, H, G, _ = parts
     n = f.num_params
     exact = np.linalg.inv(G.dense() + 0.2 * np.eye(n))
     v = np.random.default_rng(0).normal(size=(n, 3))
@@ -145,6 +145,14 @@ def test_inverses(parts):
         assert A.is_symmetric and A.shape == (n, n)
         np.testing.assert_allclose(A @ v, exact @ v, rtol=1e-8, atol=1e-9)
         np.testing.assert_allclose(A @ v[:, 0], exact @ v[:, 0], rtol=1e-8, atol=1e-9)
+    eye = np.eye(n)
+    indefinite = np.linalg.inv(H.dense() - 0.03 * eye)
+    A = H.inverse(-0.03, "minres", rtol=1e-13, maxiter=40 * n)
+    np.testing.assert_allclose(A @ v, indefinite @ v, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(A @ v[:, 0], indefinite @ v[:, 0], rtol=1e-6, atol=1e-6)
+    many = np.random.default_rng(1).normal(size=(n, 33))
+    A = G.inverse(damping=0.2, rtol=1e-12)
+    np.testing.assert_allclose(A @ many, exact @ many, rtol=1e-8, atol=1e-9)
     block = G.block("0").inverse(0.2, rtol=1e-12)
     k = block.shape[0]
     np.testing.assert_allclose(
@@ -168,6 +176,7 @@ def test_solves_that_fail_say_so(parts):
         hc.cg(G + hc.identity(f.num_params), v, M=indefinite.inverse())
     assert np.isfinite(solver @ v).all()
     for options, error, message in (
+        ({"method": "gmres"}, hc.OptionError, "method: expected one of cg, minres"),
         ({"damping": np.nan}, hc.OptionError, "damping: "),
         ({"rtol": -1}, hc.OptionError, "rtol: "), ({"maxiter": 0}, hc.OptionError, "maxiter: "),
         ({"M": "x"}, hc.DTypeError, "M: expected"),

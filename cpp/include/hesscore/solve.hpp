@@ -83,25 +83,6 @@ class HESSCORE_API ConvergenceError : public Error {
   const SolveReport report;
 };
 
-// The inverse of a symmetric positive definite A as an operator: each product is a solve by
-// conjugate gradients from zero. Throws ConvergenceError where that does not converge. A must
-// outlive it.
-class HESSCORE_API InverseOperator : public LinearOperator {
- public:
-  explicit InverseOperator(const LinearOperator& A, CgOptions options = {});
-  ~InverseOperator() override;
-  std::int64_t size() const override { return A_.size(); }
-  DType dtype() const override { return A_.dtype(); }
-  Device& device() const override { return A_.device(); }
-  void apply(const void* v, void* out, std::int64_t count = 1) const override;
-
- private:
-  struct Workspace;
-  const LinearOperator& A_;
-  CgOptions options_;
-  std::unique_ptr<Workspace> workspace_;
-};
-
 // Preconditioned conjugate gradients (Hestenes & Stiefel 1952) for symmetric positive definite A.
 // x: starting point in, solution out. Scalars are float64. On p'Ap <= 0 it stops with the last
 // iterate (at the first iteration: takes the direction, which lowers the model) and says so. On NaN
@@ -133,6 +114,36 @@ HESSCORE_API std::vector<SolveReport> cg_shifted(const LinearOperator& A, View b
 // ||A r|| <= rtol ||A|| ||r||.
 HESSCORE_API std::vector<SolveReport> minres(const LinearOperator& A, View b, View x,
                                              const KrylovOptions& options = {});
+
+enum class InverseMethod { cg, minres };  // minres: A may be indefinite
+
+struct InverseOptions {
+  InverseMethod method = InverseMethod::cg;
+  double rtol = 1e-5, atol = 0;                    // stop at ||r|| <= max(rtol ||b||, atol)
+  std::int64_t maxiter = 0;                        // 0: a multiple of n
+  const LinearOperator* preconditioner = nullptr;  // approximates the inverse
+  std::function<void()> poll = {};                 // called now and then; may throw
+};
+
+// The inverse of A as an operator: each product is a solve from zero, and rows share passes of A.
+// Throws ConvergenceError where that does not converge. A must outlive it.
+class HESSCORE_API InverseOperator : public LinearOperator {
+ public:
+  explicit InverseOperator(const LinearOperator& A, InverseOptions options = {});
+  ~InverseOperator() override;
+  std::int64_t size() const override { return A_.size(); }
+  DType dtype() const override { return A_.dtype(); }
+  Device& device() const override { return A_.device(); }
+  void apply(const void* v, void* out, std::int64_t count = 1) const override;
+
+ private:
+  SolveReport solve_one(const View& b, const View& x) const;
+
+  struct Workspace;
+  const LinearOperator& A_;
+  InverseOptions options_;
+  std::unique_ptr<Workspace> workspace_;
+};
 
 struct LsmrOptions {
   double damp = 0, rtol = 1e-6, atol = 0;

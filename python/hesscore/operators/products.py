@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .. import _check, _core
+from .. import _check, _core, errors
 from .._arrays import module_for
 from .._progress import Count
 from ..errors import DTypeError, ShapeError
@@ -169,25 +169,29 @@ class EngineProducts(_Base):
     def inverse(
         self,
         damping: float = 0.0,
+        method: Literal["cg", "minres"] = "cg",
         *,
         rtol: float = 1e-5,
         atol: float = 0.0,
         maxiter: int | None = None,
         M: Any = None,
     ) -> Any:
-        """Make ``(A + damping I)^-1``, each of whose products is a solve by conjugate gradients.
+        """Make ``(A + damping I)^-1``, each of whose products is a solve; `matmat` solves together.
 
-        For a positive definite ``A + damping I``. To get a solution that is cut off early, or to
-        see the report of one that worked, use `hesscore.cg`.
+        To get a solution that is cut off early, or to see the report of one that worked, use
+        `hesscore.cg` or `hesscore.minres`.
 
         Parameters
         ----------
         damping : float
             Added to the diagonal.
+        method : {"cg", "minres"}
+            Conjugate gradients, for a positive definite ``A + damping I``, or MINRES, which need
+            not be definite.
         rtol, atol : float
             A solve stops at ``||r|| <= max(rtol ||b||, atol)``.
         maxiter : int, optional
-            At most this many iterations; 10 n by default.
+            At most this many iterations; by default a multiple of n.
         M : operator, (n,) array for a diagonal, or callable, optional
             Preconditioner: an approximate inverse of ``A + damping I``.
 
@@ -212,11 +216,13 @@ class EngineProducts(_Base):
         """
         if not self.is_symmetric:
             raise DTypeError.about("A", "a symmetric operator", f"one of shape {self.shape}")
+        if method not in ("cg", "minres"):
+            raise errors.unknown("method", method, ("cg", "minres"))
         damping = _check.number("damping", damping)
         rtol, atol = _check.not_negative("rtol", rtol), _check.not_negative("atol", atol)
         limit = 0 if maxiter is None else _check.integer("maxiter", maxiter, 1)
         core = _core.shifted(self._core, damping, 1.0) if damping else self._core
-        solve = _core.inverse(core, rtol, atol, limit, self._preconditioner(M))
+        solve = _core.inverse(core, method == "minres", rtol, atol, limit, self._preconditioner(M))
         return _engine(solve, self._layouts)
 
     def _preconditioner(self, M: Any) -> Any:
