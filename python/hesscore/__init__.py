@@ -52,7 +52,14 @@ from .errors import (
     StateError,
     UnsupportedError,
 )
-from .estimators import Estimate, diagonal, frobenius_norm, trace
+from .estimators import (
+    Estimate,
+    SpectralDensity,
+    diagonal,
+    frobenius_norm,
+    spectral_density,
+    trace,
+)
 from .graph import Graph
 from .krylov import (
     TrustRegionReport,
@@ -218,6 +225,7 @@ __all__ = [
     "Softplus",
     "Softsign",
     "SolveReport",
+    "SpectralDensity",
     "Square",
     "SqueezeExcite",
     "StateError",
@@ -248,6 +256,7 @@ __all__ = [
     "plot",
     "set_num_threads",
     "show_config",
+    "spectral_density",
     "testing",
     "trace",
     "trust_region",

@@ -1,4 +1,4 @@
-"""The command ``hesscore``: a demonstration, and what is installed."""
+"""The command ``hesscore``: a demonstration, spectra and losses of a model, what is installed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print what was wrong, with a suggestion, and leave with status 2."""
-        words = [word for action in self._actions for word in action.choices or ()]
+        words = [str(word) for action in self._actions for word in action.choices or ()]
         given = message.split("invalid choice: ")[-1].split("'")
         near = difflib.get_close_matches(given[1], words, 1) if len(given) > 2 else []
         hint = f"did you mean '{near[0]}'? " if near else ""
@@ -62,6 +62,8 @@ def _parser() -> Parser:
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_demo(commands)
+    _add_spectrum(commands)
+    _add_landscape(commands)
     info = commands.add_parser("info", help="show versions, devices and how hesscore was built")
     info.set_defaults(command=_info)
     return parser
@@ -110,6 +112,92 @@ def _demo(chosen: argparse.Namespace) -> None:
     demo.run(demo.Settings(**options))
 
 
+_SUBJECT = ("data", "path", "model", "weights", "epochs", "batch", "seed", "threads")
+
+
+def _add_subject(command: Any) -> None:
+    """Add what to look at: commands.Subject."""
+    group = command.add_argument_group("the model and its data")
+    group.add_argument("--data", choices=("digits", "mnist", "fashion_mnist", "cifar10"),
+                       help="default: digits")  # fmt: skip
+    group.add_argument(
+        "--path", type=Path, metavar="FILE", help="where the data are, but for digits"
+    )
+    group.add_argument("--model", choices=("mlp", "lenet5", "3c3d"), help="default: mlp")
+    group.add_argument(
+        "--weights", type=Path, metavar="FILE",
+        help="parameters, in place of training: a flat .npy, or an .npz of named tensors",
+    )  # fmt: skip
+    group.add_argument("--epochs", type=_at_least(0), metavar="N", help="of training; default: 5")
+    group.add_argument("--batch", type=_at_least(1), metavar="N",
+                       help="training samples to look at; default: 512")  # fmt: skip
+    group.add_argument("--seed", type=_at_least(0), metavar="S", help="default: 0")
+    group.add_argument("--threads", type=_at_least(1), metavar="N", help="default: all processors")
+
+
+def _add_spectrum(commands: Any) -> None:
+    command = commands.add_parser(
+        "spectrum",
+        help="plot the spectrum of a model's curvature",
+        description="Train a small model, or read its parameters; print trace, norm and extreme "
+        "eigenvalues of its curvature and plot the spectral density.",
+    )
+    command.set_defaults(command=_spectrum)
+    command.add_argument("--kind", choices=("hessian", "ggn", "fisher"), help="default: hessian")
+    command.add_argument("--layers", action="store_true", default=None,
+                         help="for each layer, too")  # fmt: skip
+    command.add_argument("--probes", type=_at_least(1), metavar="N", help="default: 8")
+    command.add_argument("--steps", type=_at_least(2), metavar="N",
+                         help="of the Lanczos process; default: 80")  # fmt: skip
+    command.add_argument("--top", type=_at_least(0), metavar="K",
+                         help="eigenvalues to print; default: 5")  # fmt: skip
+    command.add_argument("--out", type=Path, metavar="FILE", help="default: spectrum.png")
+    _add_subject(command)
+
+
+def _add_landscape(commands: Any) -> None:
+    command = commands.add_parser(
+        "landscape",
+        help="plot the loss of a model around its parameters",
+        description="Train a small model, or read its parameters; plot the loss on a line or a "
+        "plane through them.",
+    )
+    command.set_defaults(command=_landscape)
+    command.add_argument("--directions", choices=("filter", "orthogonal", "eigenvectors"),
+                         help="default: filter")  # fmt: skip
+    command.add_argument("--dimensions", type=int, choices=(1, 2), help="default: 2")
+    command.add_argument("--extent", type=_positive, metavar="X",
+                         help="reach on both sides; default: 1")  # fmt: skip
+    command.add_argument("--points", type=_at_least(3), metavar="N",
+                         help="on each axis; default: 51 for a line, 31 for a plane")  # fmt: skip
+    command.add_argument("--style", choices=("contour", "surface"), help="default: contour")
+    command.add_argument("--out", type=Path, metavar="FILE", help="default: landscape.png")
+    _add_subject(command)
+
+
+def _spectrum(chosen: argparse.Namespace) -> None:
+    from . import commands
+
+    subject, options = _looked_at(chosen)
+    commands.spectrum(subject, **options)
+
+
+def _landscape(chosen: argparse.Namespace) -> None:
+    from . import commands
+
+    subject, options = _looked_at(chosen)
+    commands.landscape(subject, **options)
+
+
+def _looked_at(chosen: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
+    """Split the arguments into a Subject and the command's own options."""
+    from . import commands
+
+    given = {k: v for k, v in vars(chosen).items() if k != "command" and v is not None}
+    subject = commands.Subject(**{k: v for k, v in given.items() if k in _SUBJECT})
+    return subject, {k: v for k, v in given.items() if k not in _SUBJECT}
+
+
 def _info(chosen: argparse.Namespace) -> None:
     from . import show_config
 
@@ -123,6 +211,16 @@ def _at_least(least: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return value
 
 
 def _names(text: str) -> list[str]:

@@ -143,6 +143,111 @@ def test_usage_error(capsys, arguments, message):
     assert "--help" in error
 
 
+# ---- spectrum and landscape ----
+
+
+def run(capsys, *arguments):
+    code = main([*map(str, arguments)])
+    captured = capsys.readouterr()
+    assert code == 0, captured.err
+    return captured.out
+
+
+def test_spectrum_prints_what_is_so(tmp_path, extras, capsys):
+    """The table against the dense Hessian of the same parameters."""
+    data = hc.datasets.digits()
+    net = hc.Sequential(hc.Flatten(), hc.models.mlp(64, 64, 32, 10))
+    f = hc.Objective(net, hc.CrossEntropyLoss(), input_shape=data.input_shape)
+    w = 0.7 * f.init(seed=3)
+    np.savez(tmp_path / "w.npz", **f.views(w))
+    out = tmp_path / "plots" / "s.png"
+    text = run(capsys, "spectrum", "--weights", tmp_path / "w.npz", "--batch", 100, "--layers",
+               "--probes", 20, "--steps", 40, "--top", 2, "--out", out)  # fmt: skip
+    check_picture(out)
+    assert f"wrote {out}" in text
+    row = re.compile(r"^(.{18}) +(\d+) +(\S+) \+- (\S+) +(\S+) +(\S+) +(\S+)$", re.MULTILINE)
+    rows = {m[1].strip(): tuple(map(float, m.groups()[1:])) for m in row.finditer(text)}
+    assert list(rows) == ["all parameters", "1.0", "1.2", "1.4"]
+    H = f.hessian(w, data.x_train[:100], data.y_train[:100])
+    last = H.block("1.4").dense().astype(float)
+    size, trace, error, norm, low, high = rows["1.4"]
+    exact = np.linalg.eigvalsh(last)
+    assert size == 330
+    assert abs(trace - exact.sum()) < 5 * error + 1e-3 * trace
+    assert norm == pytest.approx(np.linalg.norm(last), rel=0.5)
+    np.testing.assert_allclose([low, high], exact[[0, -1]], atol=2e-3 * exact[-1])
+    printed = re.search(r"largest eigenvalues: (\S+)  (\S+)  \(converged\)", text)
+    assert printed and float(printed[1]) == pytest.approx(rows["all parameters"][-1], rel=1e-3)
+
+
+def test_spectrum_trains_a_model(tmp_path, extras, capsys):
+    out = tmp_path / "s.png"
+    text = run(capsys, "spectrum", "--kind", "ggn", "--epochs", 1, "--batch", 64, "--probes", 2,
+               "--steps", 10, "--top", 0, "--out", out, "--seed", 1)  # fmt: skip
+    assert "mlp with 6570 parameters" in text
+    assert "test accuracy" in text
+    check_picture(out)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--dimensions", "1", "--directions", "orthogonal", "--extent", "0.5"],
+        ["--style", "surface", "--epochs", "0"],
+        ["--directions", "eigenvectors"],
+    ],
+    ids=" ".join,
+)
+def test_landscape(tmp_path, extras, capsys, options):
+    out = tmp_path / "l.png"
+    text = run(capsys, "landscape", "--epochs", 1, "--batch", 64, "--points", 9, "--out", out,
+               *options)  # fmt: skip
+    assert f"wrote {out}" in text
+    check_picture(out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--weights", "absent.npy"], "absent.npy"),
+        (["--weights", "w.npy"], r"weights: expected 6570 parameters, got shape \(3,\)"),
+        (["--weights", "text.npy"], "weights: expected an .npy or .npz file"),
+        (["--weights", "named.npz"], "tensors: "),
+        (["--model", "lenet5"], r"model: expected lenet5 on images of shape \(1, 28, 28\)"),
+        (["--data", "cifar10"], "cifar10 needs a path"),
+        (["--path", "x.npz"], "take no path"),
+    ],
+)
+@pytest.mark.parametrize("name", ["spectrum", "landscape"])
+def test_failures_of_both(tmp_path, extras, capsys, monkeypatch, name, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    np.save("w.npy", np.ones(3))
+    np.savez("named.npz", bias=np.ones(3))
+    (tmp_path / "text.npy").write_text("not an array")
+    assert main([name, *arguments, "--out", "o.png"]) == 1
+    captured = capsys.readouterr()
+    assert re.fullmatch(f"hesscore: .*{message}.*\n", captured.err)
+    assert not (tmp_path / "o.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["spectrum", "--kind", "hesian"], "did you mean 'hessian'"),
+        (["spectrum", "--steps", "1"], "not a whole number from 2 on"),
+        (["landscape", "--directions", "filters"], "did you mean 'filter'"),
+        (["landscape", "--extent", "0"], "not a positive number"),
+        (["landscape", "--dimensions", "3"], "--dimensions"),
+    ],
+)
+def test_usage_errors_of_both(capsys, arguments, message):
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 2
+    assert message in capsys.readouterr().err
+
+
 def test_interrupt(monkeypatch, capsys):
     def interrupted(settings):
         raise KeyboardInterrupt

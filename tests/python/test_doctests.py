@@ -20,6 +20,7 @@ MODULES = [
     "errors",
     "estimators._estimate",
     "estimators.diagonal",
+    "estimators.spectrum",
     "estimators.trace",
     "graph",
     "losses",

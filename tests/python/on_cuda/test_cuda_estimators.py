@@ -48,6 +48,16 @@ def test_diagonals(method, dtype):
     near(hc.diagonal(B, 24, method), hc.diagonal(A, 24, method), dtype)
 
 
+def test_spectral_density(dtype):
+    A, B = operators(dtype)
+    s, t = (hc.spectral_density(x, samples=3, steps=6, seed=1) for x in (A, B))
+    scale = np.nanmax(np.abs(s.nodes))
+    tolerance = 1e3 * TOLERANCE[str(dtype)]
+    np.testing.assert_allclose(t.extent, s.extent, atol=tolerance * scale)
+    np.testing.assert_allclose(float(t.moment(2)), float(s.moment(2)), rtol=tolerance)
+    assert isinstance(t.nodes, np.ndarray) and t.products == s.products
+
+
 def test_norms_matrices_and_compositions(dtype):
     A, B = operators(dtype)
     near(hc.frobenius_norm(B, 10), hc.frobenius_norm(A, 10), dtype)
