@@ -76,6 +76,8 @@ def batches_of(x: Any, y: Any, sample_weight: Any) -> Batches | None:
         return None
     if y is None:
         return _pairs(x, sample_weight)
+    if not _is_iterable(x):
+        raise DTypeError.about("x", "as many batches as y has, or y None", _name(x))
     if sample_weight is not None and (_is_array(sample_weight) or not _is_iterable(sample_weight)):
         raise DTypeError.about("sample_weight", "one array for each batch", _name(sample_weight))
     parts: list[Any] = [part for part in (x, y, sample_weight) if part is not None]
