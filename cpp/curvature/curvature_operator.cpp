@@ -3,13 +3,11 @@
 
 #include <algorithm>
 
+#include "curvature/passes.hpp"
 #include "curvature/sample_coordinates.hpp"
 
 namespace hesscore {
 namespace {
-
-// Vectors that travel together in one pass; more only cost memory.
-constexpr std::int64_t kMaxReps = 16;
 
 // Shapes of batches remembered: that of an epoch's batches and of its last one, and some more.
 constexpr std::size_t kMaxPlaces = 4;
@@ -115,8 +113,10 @@ void CurvatureOperator::apply(const void* v, void* out, std::int64_t count) cons
   const std::lock_guard device_lock(device());  // the first one: callers may have it
   const std::lock_guard lock(mutex_);
   const auto row = size() * static_cast<std::int64_t>(size_of(dtype()));
+  const std::int64_t most =
+      vectors_per_pass(impl_.graph(), here_->request.batch, device().is_host());
   for (std::int64_t done = 0; done < count;) {
-    const std::int64_t reps = std::min(kMaxReps, count - done);
+    const std::int64_t reps = std::min(most, count - done);
     Plan& p = plan(reps);
     p.bind(kPortV, static_cast<const std::byte*>(v) + done * row);
     p.bind(kPortOut, static_cast<std::byte*>(out) + done * row);

@@ -3,12 +3,9 @@
 
 #include <algorithm>
 
+#include "curvature/passes.hpp"
+
 namespace hesscore {
-namespace {
-
-constexpr std::int64_t kMaxReps = 16;  // vectors that travel together
-
-}  // namespace
 
 JacobianOperator::JacobianOperator(const Objective& f, const View& w, const Inputs& x,
                                    const Mode& mode, bool snapshot)
@@ -54,8 +51,9 @@ void JacobianOperator::run(std::size_t phase, const void* in, std::int64_t in_si
   const std::lock_guard device_lock(device());  // the first one: callers may have it
   const std::lock_guard lock(mutex_);
   const auto element = static_cast<std::int64_t>(size_of(dtype()));
+  const std::int64_t most = vectors_per_pass(impl_.graph(), request_.batch, device().is_host());
   for (std::int64_t done = 0; done < count;) {
-    const std::int64_t reps = std::min(kMaxReps, count - done);
+    const std::int64_t reps = std::min(most, count - done);
     Plan& p = plan(reps);
     p.bind(kPortV, static_cast<const std::byte*>(in) + done * in_size * element);
     p.bind(kPortOut, static_cast<std::byte*>(out) + done * out_size * element);
