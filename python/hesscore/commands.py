@@ -142,7 +142,7 @@ def prepare(subject: Subject, say: Say) -> Point:
         title += f", {subject.weights.name}"
     elif subject.epochs:
         train(f, w, data, subject)
-        title += f" after {subject.epochs} epochs"
+        title += f" after {subject.epochs} epoch{'s' if subject.epochs > 1 else ''}"
     else:
         title += " at the start"
     x, y = data.x_train[: subject.batch], data.y_train[: subject.batch]

@@ -99,10 +99,10 @@ def _mark_ends(ax: Axes, extent: tuple[float, float], colour: str, height: float
     """Ticks at the top of the axes, with their numbers so many points above."""
     over = ax.get_xaxis_transform()
     least = 1e-4 * (extent[1] - extent[0])
-    for value in dict.fromkeys(extent):
+    for value, side in dict(zip(extent, ("right", "left"), strict=True)).items():
         ax.annotate(
             f"{value:.3g}" if abs(value) >= least else "0", (value, 1), (0, height), xycoords=over,
-            textcoords="offset points", ha="center", va="bottom", color=colour, fontsize="small",
+            textcoords="offset points", ha=side, va="bottom", color=colour, fontsize="small",
             annotation_clip=False,
         )  # fmt: skip
         ax.plot([value, value], [1, 1.012], transform=over, color=colour, clip_on=False,
