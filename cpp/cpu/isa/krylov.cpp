@@ -6,7 +6,40 @@
 namespace hesscore::cpu::HC_ISA {
 namespace {
 
-// A chunk of y stays in the cache while the rows of x go by.
+constexpr int kTogether = 4;           // terms that are added at once
+constexpr std::int64_t kPiece = 4096;  // elements of y that stay in the cache while terms go by
+
+// sum_i x_i y_i, with y in float64 already
+template <class T>
+double dot_with(const T* x, const double* y, std::int64_t n) {
+  constexpr int kLanes = 32;
+  double lanes[kLanes] = {}, sum = 0;
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (int k = 0; k < kLanes; ++k) lanes[k] += static_cast<double>(x[i + k]) * y[i + k];
+  }
+  for (; i < n; ++i) sum += static_cast<double>(x[i]) * y[i];
+  for (const double lane : lanes) sum += lane;
+  return sum;
+}
+
+// A piece of y stays in the cache, in float64, while the terms go by.
+template <class T>
+void dots_of_chunk(const T* x, std::int64_t term_x, const T* y, std::int64_t terms, std::int64_t n,
+                   double* to) {
+  if (terms == 1) {
+    to[0] = dot<double>(x, y, n);
+    return;
+  }
+  for (std::int64_t t = 0; t < terms; ++t) to[t] = 0;
+  double piece[kPiece];
+  for (std::int64_t i = 0; i < n; i += kPiece) {
+    const std::int64_t length = n - i < kPiece ? n - i : kPiece;
+    for (std::int64_t k = 0; k < length; ++k) piece[k] = static_cast<double>(y[i + k]);
+    for (std::int64_t t = 0; t < terms; ++t) to[t] += dot_with(x + t * term_x + i, piece, length);
+  }
+}
+
 template <class T>
 void row_dots(void*, const kernels::RowDots::Args& a) {
   const T *x = a.x.as<T>(), *y = a.y.as<T>();
@@ -15,10 +48,8 @@ void row_dots(void*, const kernels::RowDots::Args& a) {
   parallel_for(chunks * a.rows, [&](std::int64_t task) {
     const std::int64_t r = task % a.rows, chunk = task / a.rows, begin = chunk * kGrain;
     const std::int64_t n = a.n - begin < kGrain ? a.n - begin : kGrain;
-    double* const to = sums + (chunk * a.rows + r) * a.terms;
-    for (std::int64_t t = 0; t < a.terms; ++t) {
-      to[t] = dot<double>(x + r * a.row_x + t * a.term_x + begin, y + r * a.row_y + begin, n);
-    }
+    dots_of_chunk(x + r * a.row_x + begin, a.term_x, y + r * a.row_y + begin, a.terms, n,
+                  sums + (chunk * a.rows + r) * a.terms);
   });
   for (std::int64_t r = 0; r < a.rows; ++r) {
     for (std::int64_t t = 0; t < a.terms; ++t) {
@@ -30,26 +61,48 @@ void row_dots(void*, const kernels::RowDots::Args& a) {
   }
 }
 
+// y = b y + sum of c_t x_t for the t of one group
+template <int kTerms, class T>
+void add_terms(T* y, std::int64_t n, T b, const T* const (&x)[kTogether], const T (&c)[kTogether]) {
+  const auto sum = [&](std::int64_t k) {
+    T value = c[0] * x[0][k];
+    for (int t = 1; t < kTerms; ++t) value += c[t] * x[t][k];
+    return value;
+  };
+  if (b == 0) {
+    store(y, n, false, sum);
+  } else if (b == 1) {
+    store(y, n, true, sum);
+  } else {
+    store(y, n, false, [&](std::int64_t k) { return b * y[k] + sum(k); });
+  }
+}
+
 template <class T>
 void combine_block(const kernels::Combine::Args& a, std::int64_t r, std::int64_t i,
                    std::int64_t n) {
   const double* const c = a.c.as<double>() + r * a.row_c;
-  const T* x = a.x.as<T>() + r * a.row_x + i;
+  const T* const x = a.x.as<T>() + r * a.row_x + i;
   T* const y = a.y.as<T>() + r * a.row_y + i;
   T b = a.y.accumulate ? T(1) : T(0);
   if (a.b) b = static_cast<T>(a.b.as<double>()[r * a.row_b]);
-  for (std::int64_t t = 0; t < a.terms; ++t, x += a.term_x) {
+  const T* terms[kTogether];
+  T factors[kTogether];
+  int count = 0;
+  for (std::int64_t t = 0; t < a.terms; ++t) {
     const T factor = static_cast<T>(a.sign * c[t]);
     if (factor == 0) continue;
-    if (b == 0) {
-      store(y, n, false, [&](std::int64_t k) { return factor * x[k]; });
-    } else if (b == 1) {
-      store(y, n, true, [&](std::int64_t k) { return factor * x[k]; });
-    } else {
-      store(y, n, false, [&](std::int64_t k) { return b * y[k] + factor * x[k]; });
-    }
+    terms[count] = x + t * a.term_x;
+    factors[count++] = factor;
+    if (count < kTogether) continue;
+    add_terms<kTogether>(y, n, b, terms, factors);
+    count = 0;
     b = 1;
   }
+  if (count == 1) add_terms<1>(y, n, b, terms, factors);
+  if (count == 2) add_terms<2>(y, n, b, terms, factors);
+  if (count == 3) add_terms<3>(y, n, b, terms, factors);
+  if (count > 0) return;
   if (b == 0) {
     store(y, n, false, [](std::int64_t) { return T(0); });
   } else if (b != 1) {
@@ -57,10 +110,16 @@ void combine_block(const kernels::Combine::Args& a, std::int64_t r, std::int64_t
   }
 }
 
+// With many terms their rows are read in longer pieces than a block: each begins a page elsewhere.
 template <class T>
 void combine(void*, const kernels::Combine::Args& a) {
-  for_blocks(a.n, a.rows * a.terms + 1, [&](std::int64_t i, std::int64_t n) {
-    for (std::int64_t r = 0; r < a.rows; ++r) combine_block<T>(a, r, i, n);
+  const std::int64_t size = a.terms > kTogether ? kPiece : kGrain / a.rows + 1;
+  const std::int64_t block = a.terms > kTogether ? kPiece : kBlock;
+  parallel_chunks(a.n, (size + block - 1) / block * block, [&](std::int64_t i, std::int64_t end) {
+    for (; i < end; i += block) {
+      const std::int64_t n = end - i < block ? end - i : block;
+      for (std::int64_t r = 0; r < a.rows; ++r) combine_block<T>(a, r, i, n);
+    }
   });
 }
 
