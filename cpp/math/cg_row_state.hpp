@@ -105,7 +105,7 @@ struct CgShiftState {
 HC_HD void cg_shift_step(CgShiftState& s) {
   const double alpha = s.base->alpha;
   s.alpha = 0;
-  if (alpha == 0) return;
+  if (alpha == 0 || s.base->first != 0) return;
   const double below =
       alpha * s.beta_old * (s.zeta_old - s.zeta) + s.zeta_old * s.alpha_old * (1 + s.shift * alpha);
   const double next = below != 0 ? s.zeta * s.zeta_old * s.alpha_old / below : 0;

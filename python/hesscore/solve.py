@@ -105,7 +105,8 @@ def cg(
         martens: stop also when the quadratic model gains little (Martens 2010, section 4.4); for
         one right-hand side without shifts.
     shifts : S floats, optional
-        Multiples of the identity, e.g. dampings; without M.
+        Multiples of the identity, e.g. dampings; without M. With the least of them A must still be
+        positive definite.
 
     Returns
     -------

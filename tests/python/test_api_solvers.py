@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import signal
@@ -98,6 +99,49 @@ def test_cg_outcomes_are_told_in_the_report(problem):
     assert np.array_equal(hc.cg(A, w, x0=w * 0)[0], hc.cg(A, w)[0])
 
 
+def test_solvers_have_the_signatures_that_scripts_use():
+    parameters = {
+        name: list(inspect.signature(getattr(hc, name)).parameters)
+        for name in ("cg", "minres", "lanczos", "eigsh", "trust_region")
+    }
+    cg = ["A", "b", "x0", "rtol", "atol", "maxiter", "M", "callback", "stop"]
+    assert parameters["cg"][: len(cg)] == cg
+    assert parameters["minres"][:3] == ["A", "b", "x0"]
+    assert parameters["lanczos"][:2] == ["A", "k"]
+    assert parameters["eigsh"][:3] == ["A", "k", "which"]
+    assert parameters["trust_region"][:3] == ["A", "g", "radius"]
+
+
+def test_every_solver_takes_every_kind_of_operator_and_reports(problem, rng):
+    f, w, x, y = problem
+    A = f.ggn(w, x, y) + 0.5 * hc.identity(f.num_params)
+    b = rng.normal(size=f.num_params)
+    wrapped = LinearOperator(A.shape, matvec=A.matvec, rmatvec=A.matvec, dtype=A.dtype)
+    exact = np.linalg.solve(A.dense(), b)
+    top = np.linalg.eigvalsh(A.dense())[-3:]
+    for operator in (A, wrapped, A.dense()):
+        for x_found, report in (
+            hc.minres(operator, b, rtol=1e-12),
+            hc.lsmr(operator, b, rtol=1e-12),
+            hc.trust_region(operator, -b, 1e3, rtol=1e-12, hard_case=False),
+        ):
+            assert np.allclose(x_found, exact, atol=1e-6)
+            for name in ("status", "message", "iterations", "residual", "history"):
+                assert hasattr(report, name)
+            assert report.message.endswith(".") and len(report.history) > 1
+        assert np.allclose(hc.eigsh(operator, 3)[0], top)
+        assert np.allclose(hc.lanczos(operator, 5, v0=b).ritz()[0].max(), top[-1], rtol=0.2)
+
+
+def test_preconditioners_of_diagonals(problem, rng):
+    f, w, x, y = problem
+    G, b = f.ggn(w, x, y), rng.normal(size=f.num_params)
+    M = hc.diagonal_preconditioner(f.diag(w, x, y, kind="hesscale"), damping=0.1)
+    A = G + 0.1 * hc.identity(f.num_params)
+    for solver in (hc.cg, hc.minres):
+        assert np.allclose(solver(A, b, M=M, rtol=1e-12)[0], np.linalg.solve(A.dense(), b))
+
+
 def test_exceptions_in_callables_come_through(problem):
     f, w, x, y = problem
 
@@ -107,6 +151,11 @@ def test_exceptions_in_callables_come_through(problem):
     for call in (
         lambda: hc.cg(broken, np.ones(3)),
         lambda: hc.cg(np.eye(3), np.ones(3), callback=broken),
+        lambda: hc.minres(broken, np.ones(3)),
+        lambda: hc.minres(np.eye(3), np.ones((2, 3)), callback=broken),
+        lambda: hc.lanczos(broken, 2, v0=np.ones(3)),
+        lambda: hc.eigsh(broken, 2, v0=np.ones(3)),
+        lambda: hc.trust_region(broken, np.ones(3), 1.0),
         lambda: hc.Optimizer(f, "adam", lr=broken).step(w, x, y),
         lambda: hc.Optimizer(f, "adam").run(w, x, y, on_step=broken, progress=False),
     ):

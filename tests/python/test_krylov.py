@@ -150,6 +150,8 @@ def test_shifts(dtype, rng):
     np.testing.assert_allclose(one[0], hc.cg(a + np.eye(60, dtype=dtype) / 2, b, rtol=rtol)[0],
                                atol=20 * rtol)  # fmt: skip
     assert report.iterations > 0
+    x, reports = hc.cg(np.diag([1.0, -3.0]), np.array([0.0, 1.0]), shifts=[5.0, 1.0])
+    assert {r.status for r in reports} == {"negative_curvature"} and not x.any()
 
 
 # ---- LSMR ----------------------------------------------------------------------------------------
