@@ -11,6 +11,7 @@ void register_all(KernelTable& table, Precision precision) {
   register_pooling(table);
   register_max_pooling(table);
   register_embeddings(table);
+  register_embedding_samples(table);
   register_reductions(table);
   register_random(table);
   register_vectors(table);
@@ -18,6 +19,7 @@ void register_all(KernelTable& table, Precision precision) {
   register_cg(table);
   register_krylov(table);
   register_norms(table);
+  register_moments(table);
   register_solver(table);
   register_products(table, precision);
   register_convolutions(table, precision);

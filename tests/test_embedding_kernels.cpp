@@ -140,6 +140,49 @@ TEST("sums and squares of what arrives at rows") {
   });
 }
 
+TEST("what arrives at rows from single samples, and its norms") {
+  each_case([](const KernelTable& table, const Case& c, const auto& tokens, auto zero) {
+    using T = decltype(zero);
+    const std::int64_t size = c.rows * c.columns, stride = size + 5;
+    if (c.samples * stride > 2'000'000) return;
+    for (const bool acc : {false, true}) {
+      Guarded<T> y(c.tokens() * c.columns, 1), w(c.samples * stride, 2), norms(c.samples, 3);
+      const Guarded<T> w0(w), norms0(norms);
+      check::run<kernels::LookupPerSample, T>(
+          table, {y.in(), In(tokens.data()), w.out(acc), c.samples, c.positions, c.rows, c.columns,
+                  c.skip, stride});
+      check::run<kernels::LookupNorms, T>(
+          table, {y.in(), In(tokens.data()), norms.out(acc), c.samples, c.positions, c.rows,
+                  c.columns, c.skip});
+      std::vector<double> expected(static_cast<std::size_t>(w.size())),
+          squares(static_cast<std::size_t>(c.samples));
+      for (std::int64_t t = 0; t < c.tokens(); ++t) {
+        const std::int64_t row = tokens[static_cast<std::size_t>(t)];
+        if (!known(c, row) || row == c.skip) continue;
+        for (std::int64_t k = 0; k < c.columns; ++k) {
+          expected[static_cast<std::size_t>(t / c.positions * stride + row * c.columns + k)] +=
+              static_cast<double>(y[t * c.columns + k]);
+        }
+      }
+      for (std::size_t i = 0; i < expected.size(); ++i) {
+        squares[i / static_cast<std::size_t>(stride)] += expected[i] * expected[i];
+      }
+      const double tolerance = 30 * check::kTolerance<T>;
+      check::expect("lookup_norms", norms, norms0, acc, tolerance,
+                    [&](auto s) { return squares[static_cast<std::size_t>(s)]; });
+      for (std::int64_t i = 0; i < w.size(); ++i) {
+        const double before = acc || i % stride >= size ? static_cast<double>(w0[i]) : 0;
+        if (check::close(static_cast<double>(w[i]), before + expected[static_cast<std::size_t>(i)],
+                         tolerance)) {
+          continue;
+        }
+        check::fail("lookup_per_sample", __LINE__, "wrong at " + std::to_string(i));
+        break;
+      }
+    }
+  });
+}
+
 TEST("tokens side by side") {
   check::for_tables([](const KernelTable& table, auto zero) {
     using T = decltype(zero);

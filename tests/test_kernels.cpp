@@ -137,6 +137,34 @@ TEST("square_sum and multiply_sum") {
   });
 }
 
+TEST("moments: mean, variance and norms") {
+  check::for_tables([](const KernelTable& table, auto zero) {
+    using T = decltype(zero);
+    for_sizes([&](std::int64_t n, std::int64_t, bool acc) {
+      Guarded<T> sum(n, 1), square(n, 2), mean(n, 3), variance(n, 4), root(n, 5), x(n, 6);
+      for (std::int64_t i = 0; i < n; ++i) x[i] *= x[i];
+      const Guarded<T> mean0(mean), variance0(variance), root0(root), sum0(sum);
+      const auto mean_of = [&](auto i) { return 0.25 * double(sum0[i]); };
+      const auto variance_of = [&](auto i) {
+        return std::fmax(double(square[i]) - mean_of(i) * mean_of(i), 0);
+      };
+      run<kernels::Moments>(table, zero,
+                            {sum.in(), square.in(), mean.out(acc), variance.out(acc), n, 0.25});
+      expect("mean", mean, mean0, acc, kTolerance<T>, mean_of);
+      expect("variance", variance, variance0, acc, 2 * kTolerance<T>, variance_of);
+      run<kernels::SquareRoot>(table, zero, {x.in(), root.out(acc), n});
+      expect("square_root", root, root0, acc, kTolerance<T>,
+             [&](auto i) { return std::sqrt(double(x[i])); });
+      run<kernels::Moments>(table, zero, {sum.in(), square.in(), sum.out(), {}, n, 0.25});
+      expect("mean in place", sum, sum0, false, kTolerance<T>, mean_of);
+    });
+    Guarded<T> bad(1, 1), one(1, 2), mean(1, 3), variance(1, 4);
+    bad[0] = static_cast<T>(NAN);
+    run<kernels::Moments>(table, zero, {one.in(), bad.in(), mean.out(), variance.out(), 1});
+    CHECK(std::isnan(variance[0]));
+  });
+}
+
 TEST("column_sum contracts positions before squaring") {
   check::for_tables([](const KernelTable& table, auto zero) {
     using T = decltype(zero);

@@ -113,6 +113,43 @@ class Problem {
     f_.evaluate(flat(w_), batch(), {.diag = {kind, out.target({params()})}});
     return out.read();
   }
+  // The gradient of one sample's loss, from a batch of one.
+  Values gradient_of_sample(std::int64_t n) {
+    const auto part = [&](const hc::View& all) {
+      hc::Shape one = all.shape;
+      one[0] = 1;
+      const std::int64_t size = hc::element_count(one);
+      auto* data = static_cast<std::byte*>(all.data);
+      return hc::View(data + n * size * static_cast<std::int64_t>(hc::size_of(all.dtype)),
+                      all.dtype, one);
+    };
+    Guarded<T> out(params());
+    const hc::Batch all = batch();
+    const hc::View x = all.x.arrays[0].second;
+    f_.evaluate(flat(w_), {part(x), part(all.y)}, {.grad = out.target({params()})});
+    return out.read();
+  }
+  Values per_sample_grads() {
+    Guarded<T> out(kBatch * params());
+    f_.per_sample_grads(flat(w_), batch(), out.target({kBatch, params()}));
+    return out.read();
+  }
+  struct Moments {
+    Values mean, second, variance, norms, grad;
+  };
+  Moments moments() {
+    Guarded<T> m(params()), s(params()), v(params()), n(kBatch), g(params());
+    f_.evaluate(flat(w_), batch(),
+                {.grad = g.target({params()}),
+                 .grad_moments = {m.target({params()}), s.target({params()}), v.target({params()}),
+                                  n.target({kBatch})}});
+    return {m.read(), s.read(), v.read(), n.read(), g.read()};
+  }
+  Values norms() {
+    Guarded<T> n(kBatch);
+    f_.grad_moments(flat(w_), batch(), {.norms = n.target({kBatch})});
+    return n.read();
+  }
   Values dense_diagonal(hc::Product kind) {
     Values d;
     for (std::int64_t i = 0; i < params(); ++i) {
@@ -231,6 +268,41 @@ TEST("empirical Fisher diagonal matches its products") {
   });
 }
 
+TEST("gradients of single samples are those of batches of one") {
+  each_row([](const OpCase&, Problem<double>& p) {
+    const Values rows = p.per_sample_grads();
+    for (std::int64_t n = 0; n < kBatch; ++n) {
+      const auto at = rows.begin() + n * p.params();
+      CHECK(distance(Values(at, at + p.params()), p.gradient_of_sample(n)) < 1e-13);
+    }
+  });
+}
+
+TEST("moments are those of the rows") {
+  each_row([](const OpCase&, Problem<double>& p) {
+    const Values rows = p.per_sample_grads();
+    const auto size = static_cast<std::size_t>(p.params());
+    Values mean(size), second(size), variance(size), norms(kBatch);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      mean[i % size] += rows[i] / kBatch;
+      second[i % size] += rows[i] * rows[i] / kBatch;
+      norms[i / size] += rows[i] * rows[i];
+    }
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const double from_mean = rows[i] - mean[i % size];
+      variance[i % size] += from_mean * from_mean / kBatch;
+    }
+    for (double& n : norms) n = std::sqrt(n);
+    const auto got = p.moments();
+    CHECK(distance(got.mean, mean) < 1e-13);
+    CHECK(distance(got.grad, p.gradient(p.w())) < 1e-13);
+    CHECK(distance(got.second, second) < 1e-13);
+    CHECK(distance(got.variance, variance) < 1e-12);
+    CHECK(distance(got.norms, norms) < 1e-13);
+    CHECK(p.norms() == got.norms);
+  });
+}
+
 TEST("HesScale is exact where the row claims it") {
   each_row([](const OpCase& row, Problem<double>& p) {
     const Values d = p.diagonal(hc::Diag::hesscale);
@@ -246,6 +318,8 @@ TEST("float32 stays near float64") {
     const int before = check::failures;
     CHECK(distance(q.gradient(q.w()), p.gradient(p.w())) < 1e-4);
     CHECK(distance(q.diagonal(hc::Diag::hesscale), p.diagonal(hc::Diag::hesscale)) < 1e-4);
+    CHECK(distance(q.per_sample_grads(), p.per_sample_grads()) < 1e-4);
+    CHECK(distance(q.norms(), p.norms()) < 1e-4);
     CHECK_CLOSE(q.loss(), p.loss(), 1e-4);
     if (check::failures > before) std::printf("  in row: %s\n", row.name.c_str());
   }

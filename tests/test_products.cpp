@@ -1,5 +1,6 @@
 // The product kernels of every instruction set against plain float64 loops: odd shapes, every
 // option, nothing written outside the result, and the same bits for any number of threads.
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <random>
@@ -226,6 +227,24 @@ TEST("products cut into several blocks") {
     Product::Args p = product(33, 65, 129, 2);
     spread(p, 70);
     check_product<decltype(type)>(table, p, true, false);
+  });
+}
+
+TEST("outer products of a batch, within the caches and past them") {
+  check::for_product_tables([](const KernelTable& table, auto type) {
+    using Size = std::array<std::int64_t, 3>;
+    for (const auto& [batch, m, n] : {Size{1, 1, 1}, Size{7, 5, 3}, Size{3, 70, 131},
+                                      Size{41, 20, 64}, Size{9, 1, 45}, Size{9, 511, 487}}) {
+      if (m == 511 && !check::device().is_host()) continue;
+      for (const bool accumulate : {false, true}) {
+        Product::Args p{.m = m, .n = n, .k = 1};
+        p.trans_a = m % 2 == 0;
+        p.trans_b = !p.trans_a;
+        p.batch = batch;
+        p.stride_a = m, p.stride_b = n, p.stride_c = m * n;
+        check_product<decltype(type)>(table, p, false, accumulate);
+      }
+    }
   });
 }
 

@@ -88,6 +88,11 @@ TARGETS += [
         ("ggnvp", ("jax", "ggnvp"), 0.80),
     )
 ]
+TARGETS += [
+    Target(net, row, ("torch", f"backpack {row}"), 0.6)
+    for net in (BIG, SMALL, "lenet5", "3c3d", "allcnnc")
+    for row in ("per_sample_grads", "grad_moments")
+]
 IMPORT_LIMIT = 0.030  # seconds beyond NumPy
 LABELS = {
     "gradient": "gradient",
@@ -100,6 +105,11 @@ LABELS = {
     "backpack ggn_mc": "gradient + GGN-MC diagonal",
     "backpack ggn": "gradient + GGN diagonal",
     "backpack hessian": "gradient + Hessian diagonal",
+    "per_sample_grads": "gradients of single samples",
+    "backpack per_sample_grads": "gradients of single samples",
+    "func per_sample_grads": "gradients of single samples",
+    "grad_moments": "their moments and norms",
+    "backpack grad_moments": "their moments and norms",
     "hvp": "Hessian-vector product",
     "hvp, linearised once": "Hessian product, linearised once",
     "ggnvp": "GGN-vector product, linearised once",
@@ -113,6 +123,8 @@ SIDES = {"torch": "PyTorch", "jax": "JAX"}
 
 def title(key: Key) -> str:
     side, row = key
+    if row.startswith("func"):
+        return "torch.func"
     return "BackPACK" if row.startswith("backpack") else SIDES.get(side, side)
 
 

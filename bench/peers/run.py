@@ -28,10 +28,11 @@ from sides import Side, SideError
 SAME = {
     **{"gradient": 1e-5, "hesscale": 1e-4, "hvp": 1e-4, "hvp, linearised once": 1e-4},
     **{"ggnvp": 1e-4, "cg50": 1e-3, "ggn": 1e-4},
+    **{"per_sample_grads": 1e-5, "grad_moments": 1e-4},
 }
 # Where rounding decides whether a rectifier of thousands is open, gradients of float32 differ.
 WITH_KINKS = 1000
-NAMES_ELSEWHERE = {"ggn": "backpack ggn"}
+NAMES_ELSEWHERE = {row: f"backpack {row}" for row in ("ggn", "per_sample_grads", "grad_moments")}
 
 
 def options() -> argparse.Namespace:

@@ -56,7 +56,25 @@ def rows(problem: Problem) -> dict:
         with contextlib.suppress(hc.UnsupportedError):
             f.memory(case.batch, ("loss", "grad", kind), train=True)
             rows[kind] = diagonal(f, problem, kind)
+    with contextlib.suppress(hc.UnsupportedError):
+        f.memory(case.batch, ("grad_moments",), train=True)
+        rows |= sample_rows(f, problem)
     return rows
+
+
+def sample_rows(f: hc.Objective, problem: Problem) -> dict:
+    """Gradients of single samples, and their moments and norms."""
+    w, x, y = problem.w, problem.x, problem.y
+    return {
+        "per_sample_grads": (
+            lambda: f.per_sample_grads(w, x, y, train=True),
+            lambda r: r.reshape(-1),
+        ),
+        "grad_moments": (
+            lambda: f.grad_moments(w, x, y, train=True),
+            lambda r: r["second_moment"],
+        ),
+    }
 
 
 def product_rows(f: hc.Objective, problem: Problem) -> dict:

@@ -84,12 +84,47 @@ def backpack_rows(problem: Problem, x: torch.Tensor, y: torch.Tensor) -> dict:
 
         return call, join_tensors
 
-    rows = {"backpack ggn_mc": make(extensions.DiagGGNMC(mc_samples=1), "diag_ggn_mc")}
+    def sample_grads():
+        net.zero_grad()
+        with backpack.backpack(extensions.BatchGrad()):
+            loss(net(x), y).backward()
+        return [p.grad_batch for p in params]
+
+    def moments():
+        net.zero_grad()
+        with backpack.backpack(extensions.SumGradSquared(), extensions.BatchL2Grad()):
+            loss(net(x), y).backward()
+        return [(p.grad, p.sum_grad_squared, p.batch_l2) for p in params]
+
+    n = len(x)
+    rows = {
+        "backpack per_sample_grads": (sample_grads, lambda r: n * join_rows(r)),
+        "backpack grad_moments": (moments, lambda r: n * join_tensors([m[1] for m in r])),
+        "func per_sample_grads": functional_rows(network(problem), x, y),
+    }
+    rows |= {"backpack ggn_mc": make(extensions.DiagGGNMC(mc_samples=1), "diag_ggn_mc")}
     if problem.case.classes <= MOST_COLUMNS:
         rows["backpack ggn"] = make(extensions.DiagGGNExact(), "diag_ggn_exact")
     if isinstance(problem.case, Case):
         rows["backpack hessian"] = make(extensions.DiagHessian(), "diag_h")
     return rows
+
+
+def functional_rows(net: nn.Module, x: torch.Tensor, y: torch.Tensor):
+    """Gradients of single samples by torch.func."""
+    loss = nn.CrossEntropyLoss()
+    params = {name: p.detach() for name, p in net.named_parameters()}
+
+    def one(params, x, y):
+        return loss(torch.func.functional_call(net, params, (x[None],)), y[None])
+
+    per_sample = torch.func.vmap(torch.func.grad(one), in_dims=(None, 0, 0))
+    return lambda: list(per_sample(params, x, y).values()), join_rows
+
+
+def join_rows(tensors):
+    """(N, P) of tensors (N, ...), flat."""
+    return join([torch.cat([t.detach().flatten(1) for t in tensors], 1).numpy()])
 
 
 def join_tensors(tensors):

@@ -9,6 +9,7 @@
 #include "backend/keys/factorisations.hpp"
 #include "backend/keys/losses.hpp"
 #include "backend/keys/maps.hpp"
+#include "backend/keys/moments.hpp"
 #include "backend/keys/norms.hpp"
 #include "backend/keys/plumbing.hpp"
 #include "backend/keys/pooling.hpp"

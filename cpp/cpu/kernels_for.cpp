@@ -26,6 +26,7 @@ struct Variant {
       name::register_cg(table);                                                  \
       name::register_krylov(table);                                              \
       name::register_norms(table);                                               \
+      name::register_moments(table);                                             \
       name::register_plumbing(table);                                            \
       name::register_conv(table);                                                \
       name::register_conv_weights(table);                                        \

@@ -222,6 +222,25 @@ void Objective::Impl::check_output(std::string_view name, const Target& out, con
   }
 }
 
+void Objective::Impl::add_samples(const Outputs& out, Request& r, Bindings& b) const {
+  const auto add = [&](const char* name, const Target& to, const Shape& shape, int port,
+                       bool& wanted) {
+    if (!to) return;
+    check_output(name, to, shape, r.dtype);
+    wanted = true;
+    b.add(port, to.data);
+  };
+  const Shape flat{graph_.num_params()};
+  const GradMoments& m = out.grad_moments;
+  MomentsRequest& wanted = r.grad_moments;
+  add("per_sample_grads", out.per_sample_grads, with_batch(r.batch, flat), kPortPerSample,
+      r.per_sample_grads);
+  add("mean", m.mean, flat, kPortMean, wanted.mean);
+  add("second_moment", m.second_moment, flat, kPortSecondMoment, wanted.second_moment);
+  add("variance", m.variance, flat, kPortVariance, wanted.variance);
+  add("norms", m.norms, Shape{r.batch}, kPortNorms, wanted.norms);
+}
+
 std::int64_t Objective::Impl::check_vectors(const char* name, const View& v, const Shape& one,
                                             DType dtype) const {
   const bool single = v.shape == one;

@@ -57,7 +57,7 @@ void Evaluation::emit() {
   }
   const auto seed = [&](bool wanted) { return wanted ? e_.temporary(loss_.size()) : Operand{}; };
   const bool second = wants(Diag::hesscale) || wants(Diag::bl89) || wants(Diag::hutchinson);
-  g_ = seed(r_.grad || second);
+  g_ = seed(r_.grad || second || of_samples());
   h_ = seed(wants(Diag::hesscale) || wants(Diag::hesscale_gn));
   b_ = seed(wants(Diag::bl89));
   f_ = seed(wants(Diag::empirical_fisher));
@@ -71,11 +71,13 @@ void Evaluation::backward() {
   ParameterSink* const sink = r_.grad ? &gradient : nullptr;
   NodeArrays g;
   if (wants(Diag::hutchinson)) sweep_.keep_adjoints();
+  const bool apart = h_ || b_ || wants(Diag::hutchinson);  // from those of single samples
   if (h_ || b_) {
     g = recursive_diagonals(g_, sink);
-  } else if (g_) {
+  } else if (g_ && (apart || !of_samples())) {
     g = sweep_.vjp(g_, 1, sink);
   }
+  if (of_samples()) samples(apart ? nullptr : sink);
   for (std::size_t i = 0; i < r_.diag.size(); ++i) {
     const Diag kind = r_.diag[i].kind;
     if (kind == Diag::hutchinson) hutchinson(i, g);
@@ -120,6 +122,45 @@ void Evaluation::squared_columns(std::size_t i) {
     }
   }
   sink.finish(e_);
+}
+
+// The sweep is that of the rows, of a mean N times that of the loss. Sums over samples are the
+// mean's N-fold.
+void Evaluation::samples(ParameterSink* gradient) {
+  const MomentsRequest& m = r_.grad_moments;
+  const std::int64_t p = graph_.num_params(), size = loss_.size();
+  const bool mean = loss_.spec().mean;
+  const auto n = static_cast<double>(r_.batch);
+  Operand seed = g_;
+  if (mean) {
+    seed = e_.temporary(size);
+    e_.call<kernels::Copy>({g_, seed, 1, size, size, size, n});
+  }
+  const auto array = [&](bool wanted, int port) {
+    return wanted ? e_.external(port) : m.sums() ? e_.temporary(p) : Operand{};
+  };
+  const Operand sum = array(m.mean, kPortMean), square = array(m.second_moment, kPortSecondMoment);
+  ParameterSink rows(graph_, e_.external(kPortPerSample), p), sums(graph_, sum),
+      squares(graph_, square);
+  SampleSinks to;
+  to.scale = 1 / n;
+  if (r_.per_sample_grads) to.rows = &rows;
+  if (m.sums()) to.sum = &sums, to.squares = &squares;
+  if (m.norms) {
+    to.norms = e_.external(kPortNorms);
+    e_.call<kernels::Fill>({to.norms, r_.batch});
+  }
+  sweep_.vjp_per_sample(seed, m.sums() ? nullptr : gradient, to);
+  const Operand grad = gradient ? e_.external(kPortGrad) : Operand{};
+  const Operand from = m.sums() ? sum : grad;
+  if (gradient && (m.sums() || mean)) {
+    e_.call<kernels::Copy>({from, watched(grad), 1, p, p, p, mean ? 1 / n : 1});
+  }
+  if (m.mean || m.variance) {
+    const Out variance = m.variance ? e_.external(kPortVariance) : Operand{};
+    e_.call<kernels::Moments>({sum, square, sum, variance, p, 1 / n});
+  }
+  if (m.norms) e_.call<kernels::SquareRoot>({to.norms, to.norms, r_.batch});
 }
 
 void Evaluation::hutchinson(std::size_t i, const NodeArrays& g) {

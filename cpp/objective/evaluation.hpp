@@ -16,6 +16,7 @@ class Evaluation {
   NodeArrays recursive_diagonals(Operand g, ParameterSink* gradient);
   void squared_columns(std::size_t i);
   void hutchinson(std::size_t i, const NodeArrays& g);
+  void samples(ParameterSink* gradient);
 
   Out watched(Operand to) const;
   ParameterSink sink_at(Operand to) const;
@@ -25,6 +26,7 @@ class Evaluation {
     return e_.external(kPortClock).at(kClockSeeds + static_cast<std::int64_t>(i));
   }
   bool wants(Diag kind) const;
+  bool of_samples() const { return r_.per_sample_grads || r_.grad_moments.any(); }
 
   const Request& r_;
   const Graph& graph_;

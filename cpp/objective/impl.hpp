@@ -42,6 +42,8 @@ class Objective::Impl {
   void check_target(const Batch& batch, Request& r, Bindings& b) const;
   void check_output(std::string_view name, const Target& out, const Shape& shape,
                     DType dtype) const;
+  // Gradients of single samples and their moments, as far as they are asked for.
+  void add_samples(const Outputs& out, Request& r, Bindings& b) const;
   // What only the elements tell: labels and indices out of range, negative weights. Checked before
   // a run on the host, and elsewhere when the loss, which such values make NaN, turns out to be
   // NaN.

@@ -119,6 +119,7 @@ double Objective::evaluate(View w, const Batch& batch, const Outputs& out, const
     r.predict = true;
     b.add(kPortPredict, out.predict.data);
   }
+  impl_->add_samples(out, r, b);
   std::vector<std::uint64_t> clock{mode.seed, mode.step};
   for (const DiagTarget& d : out.diag) {
     impl_->check_output("diag", d.out, flat, r.dtype);
@@ -137,6 +138,16 @@ double Objective::evaluate(View w, const Batch& batch, const Outputs& out, const
   return loss;
 }
 
+void Objective::per_sample_grads(View w, const Batch& batch, Target out, const Mode& mode) const {
+  if (!out) throw OutputError("per_sample_grads", "an array (N, P)", "nothing");
+  evaluate(std::move(w), batch, {.per_sample_grads = std::move(out)}, mode);
+}
+
+void Objective::grad_moments(View w, const Batch& batch, const GradMoments& out,
+                             const Mode& mode) const {
+  evaluate(std::move(w), batch, {.grad_moments = out}, mode);
+}
+
 std::int64_t Objective::memory(std::int64_t batch, const std::vector<std::string>& quantities,
                                DType dtype, bool train, int samples) const {
   if (batch < 1) throw OptionError("batch", "a positive number", std::to_string(batch));
@@ -151,9 +162,13 @@ std::int64_t Objective::memory(std::int64_t batch, const std::vector<std::string
     bytes += Plan::memory(std::move(e), needed);
     const bool outputs = r.predict || r.what == Request::What::jvp;
     const bool product = r.what == Request::What::product || r.what == Request::What::vjp;
-    const auto vectors = static_cast<std::int64_t>(r.diag.size()) + (r.grad || product ? 1 : 0);
-    bytes += (vectors * num_params() + (outputs ? batch * element_count(output_shape()) : 0)) *
-             static_cast<std::int64_t>(size_of(dtype));
+    const std::int64_t moments = r.grad_moments.any() ? 3 : 0;
+    const std::int64_t vectors = static_cast<std::int64_t>(r.diag.size()) + moments +
+                                 (r.grad || product ? 1 : 0) + (r.per_sample_grads ? batch : 0);
+    const std::int64_t of_samples =
+        (outputs ? element_count(output_shape()) : 0) + (r.grad_moments.norms ? 1 : 0);
+    bytes +=
+        (vectors * num_params() + batch * of_samples) * static_cast<std::int64_t>(size_of(dtype));
   }
   return bytes + needed.bytes(num_threads());
 }

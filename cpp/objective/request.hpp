@@ -14,6 +14,13 @@ struct DiagRequest {
   auto operator<=>(const DiagRequest&) const = default;
 };
 
+struct MomentsRequest {
+  bool mean = false, second_moment = false, variance = false, norms = false;
+  bool sums() const { return mean || second_moment || variance; }
+  bool any() const { return sums() || norms; }
+  auto operator<=>(const MomentsRequest&) const = default;
+};
+
 struct Request {
   enum class What { evaluate, predict, jvp, vjp, product, track } what = What::evaluate;
   DType dtype = DType::f32;
@@ -22,6 +29,8 @@ struct Request {
 
   bool grad = false, predict = false;  // evaluate
   std::vector<DiagRequest> diag;
+  bool per_sample_grads = false;
+  MomentsRequest grad_moments;
   bool tracked = false;  // are the batch's statistics left for the buffers?
   bool watched = false;  // do results that are not moderate raise the device's alarm?
 

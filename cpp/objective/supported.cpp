@@ -11,16 +11,28 @@
 namespace hesscore {
 namespace {
 
-// Squared gradients of single samples are columns side by side that must not reach each other.
+// Gradients of single samples are columns side by side that must not reach each other.
 struct Quantity {
   std::string_view name;
   bool of_single_samples;
 };
-constexpr Quantity kQuantities[] = {
-    {"predict", false},  {"loss", false},        {"grad", false},           {"jvp", false},
-    {"vjp", false},      {"hvp", false},         {"ggnvp", false},          {"fishervp", false},
-    {"hesscale", false}, {"hesscale_gn", false}, {"bl89", false},           {"ggn", true},
-    {"ggn_mc", true},    {"hutchinson", false},  {"empirical_fisher", true}};
+constexpr Quantity kQuantities[] = {{"predict", false},
+                                    {"loss", false},
+                                    {"grad", false},
+                                    {"jvp", false},
+                                    {"vjp", false},
+                                    {"hvp", false},
+                                    {"ggnvp", false},
+                                    {"fishervp", false},
+                                    {"hesscale", false},
+                                    {"hesscale_gn", false},
+                                    {"bl89", false},
+                                    {"ggn", true},
+                                    {"ggn_mc", true},
+                                    {"hutchinson", false},
+                                    {"empirical_fisher", true},
+                                    {"per_sample_grads", true},
+                                    {"grad_moments", true}};
 
 constexpr std::pair<std::string_view, Diag> kDiagonals[] = {
     {"hesscale", Diag::hesscale},
@@ -104,8 +116,14 @@ std::vector<Request> requests_for(const std::vector<std::string>& quantities, in
       r.grad = true;
     } else if (name == "predict") {
       r.predict = true;
+    } else if (name == "per_sample_grads") {
+      r.per_sample_grads = true;
+    } else if (name == "grad_moments") {
+      r.grad_moments = {true, true, true, true};
     } else if (name != "loss") {
-      throw OptionError("quantities", "loss, grad, predict, diagonals, and products such as hvp",
+      throw OptionError("quantities",
+                        "loss, grad, predict, per_sample_grads, grad_moments, diagonals, and "
+                        "products such as hvp",
                         "'" + name + "'");
     }
   }
@@ -118,6 +136,8 @@ void check_supported(const Request& r, const Graph& graph) {
   for (const DiagRequest& d : r.diag) {
     if (of_single_samples(name_of(d.kind))) refused = name_of(d.kind);
   }
+  if (r.per_sample_grads) refused = "per_sample_grads";
+  if (r.grad_moments.any()) refused = "grad_moments";
   if (r.what != Request::What::evaluate || refused.empty()) return;
   const std::vector<bool> coupled = couples(graph, r.train);
   std::string layers;
@@ -129,7 +149,7 @@ void check_supported(const Request& r, const Graph& graph) {
     layers += (layers.empty() ? "" : ", ") + node.op->describe() + " '" + name + "'";
   }
   if (layers.empty()) return;
-  throw UnsupportedError(refused + " squares the gradients of single samples, but samples share " +
+  throw UnsupportedError(refused + " needs the gradients of single samples, but samples share " +
                          "statistics" + (r.train ? " in training mode" : "") + " in " + layers);
 }
 

@@ -1,13 +1,10 @@
 // Convolution: its products, and the deposit of squared per-sample gradients.
 #include "ops/conv.hpp"
 
-#include <algorithm>
+#include <utility>
 
 namespace hesscore {
 namespace {
-
-// Elements of per-sample gradients that are formed at a time, where they have to be.
-constexpr std::int64_t kFormedElements = 4 << 20;
 
 // The sums of `g` over samples and positions, taken along by the weight gradient just emitted.
 bool ride(Emit& e, In g, Out sum, std::int64_t stride) {
@@ -92,9 +89,9 @@ void Convolution::dual_w(Emit& e, const Site& s, In gy, In hy, Out gw, Out hw) c
       {.y = gy, .x = s.x[0], .y2 = hy, .w = gw, .w2 = hw, .g = geometry(s)});
 }
 
-void Convolution::deposit_squares(Emit& e, const std::vector<SquareUse>& uses, std::int64_t reps,
-                                  double scale, const std::vector<Out>& to) const {
-  if (uses.size() > 1) return squares_of_many_uses(e, uses, reps, scale, to);
+void Convolution::deposit_squares(Emit& e, const Uses& uses, std::int64_t reps, double scale,
+                                  const std::vector<Out>& to) const {
+  if (uses.size() > 1) return Op::deposit_squares(e, uses, reps, scale, to);
   const Site& s = *uses[0].site;
   kernels::ConvolveSquares::Args a{uses[0].gy, s.x[0], to[0], geometry(s), reps};
   a.scale = scale;
@@ -106,46 +103,6 @@ void Convolution::deposit_squares(Emit& e, const std::vector<SquareUse>& uses, s
   if (o_.bias) {
     const std::int64_t positions = element_count(s.y_shape) / out_;
     e.call<kernels::ColumnSum>({uses[0].gy, to[1], reps * s.batch, positions, out_, true, scale});
-  }
-}
-
-// The gradients of some samples at a time, summed over the uses before they are squared.
-void Convolution::squares_of_many_uses(Emit& e, const std::vector<SquareUse>& uses,
-                                       std::int64_t reps, double scale,
-                                       const std::vector<Out>& to) const {
-  const std::int64_t batch = uses[0].site->batch, weights = geometry(*uses[0].site).weights();
-  const std::int64_t chunk = std::clamp<std::int64_t>(kFormedElements / weights, 1, batch);
-  const std::int64_t columns[] = {weights, out_};
-  std::vector<Out> sums = to;
-  for (std::int64_t first = 0; first < reps * batch;) {
-    const std::int64_t sample = first % batch, count = std::min(chunk, batch - sample);
-    for (std::size_t p = 0; p < to.size(); ++p) {
-      Out formed(e.temporary(count * columns[p]));
-      for (const SquareUse& use : uses) {
-        const Site& s = *use.site;
-        const std::int64_t x = element_count(s.x_shapes[0]), y = element_count(s.y_shape);
-        const In gy = use.gy.at(first * y);
-        if (p == 1) {
-          e.call<kernels::ColumnSum>({gy, formed, 1, y / out_, out_, false, 1, count, y, out_});
-        } else {
-          kernels::ConvolveWeights::Args a{.y = gy, .x = s.x[0].at(sample * x), .w = formed};
-          a.g = geometry(s.x_shapes[0], s.y_shape, 1);
-          a.batch = count;
-          a.stride_y = y;
-          a.stride_x = x;
-          a.stride_w = weights;
-          if (transposed_) {
-            std::swap(a.y, a.x);
-            std::swap(a.stride_y, a.stride_x);
-          }
-          e.call<kernels::ConvolveWeights>(a);
-        }
-        formed.accumulate = true;
-      }
-      e.call<kernels::SquareSum>({formed, sums[p], columns[p], count, scale});
-      sums[p].accumulate = true;
-    }
-    first += count;
   }
 }
 

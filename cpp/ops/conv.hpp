@@ -18,7 +18,7 @@ class Convolution : public Bilinear {
   Shape output_shape(const std::vector<Shape>& x) const override;
   std::vector<ParameterShape> parameters() const override;
   MemoryOrder order() const override { return MemoryOrder::channels_last; }
-  void deposit_squares(Emit& e, const std::vector<SquareUse>& uses, std::int64_t reps, double scale,
+  void deposit_squares(Emit& e, const Uses& uses, std::int64_t reps, double scale,
                        const std::vector<Out>& to) const override;
 
  protected:
@@ -34,8 +34,6 @@ class Convolution : public Bilinear {
              bool square) const;
   math::ConvGeometry geometry(const Shape& x, const Shape& y, std::int64_t n) const;
   math::ConvGeometry geometry(const Site& s, std::int64_t reps = 1) const;
-  void squares_of_many_uses(Emit& e, const std::vector<SquareUse>& uses, std::int64_t reps,
-                            double scale, const std::vector<Out>& to) const;
 
   std::size_t dimensions_;
   std::int64_t in_, out_;

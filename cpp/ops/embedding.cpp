@@ -88,31 +88,66 @@ void Embedding::diag(Emit& e, const Site& s, const DiagPorts& p) const {
   if (!p.hw.empty()) deposit(e, s, p.hy, p.hw[0], 1, 0);
 }
 
-// Several uses side by side are one use of longer samples.
-void Embedding::deposit_squares(Emit& e, const std::vector<SquareUse>& uses, std::int64_t reps,
-                                double scale, const std::vector<Out>& to) const {
-  const Site& first = *uses[0].site;
-  const std::int64_t batch = first.batch;
-  std::int64_t positions = 0, begin = 0;
-  for (const SquareUse& use : uses) positions += tokens(*use.site) / batch;
-  In gy = uses[0].gy, grouped;
-  if (uses.size() == 1) {
-    grouped = groups(e, first);
-  } else {
-    const std::int64_t n = batch * positions;
-    gy = e.temporary(reps * n * columns_);
-    const Operand x = e.temporary(n, kInt64);
-    for (const SquareUse& use : uses) {
-      const std::int64_t t = tokens(*use.site) / batch, row = t * columns_;
-      e.call<kernels::CopyTokens>({use.site->x[0], x.at(begin), batch, t, positions});
-      e.call<kernels::Copy>(
-          {use.gy, gy.at(begin * columns_), reps * batch, row, row, positions * columns_});
-      begin += t;
-    }
-    grouped = group(e, x, e.temporary(kernels::embedding_group_size(rows_, n), kInt32), n);
+void Embedding::deposit_per_sample(Emit& e, const Uses& uses, SampleRange samples,
+                                   const std::vector<SampleRows>& to) const {
+  Out w = to[0].to;
+  for (const Use& use : uses) {
+    const std::int64_t batch = use.site->batch, t = tokens(*use.site) / batch;
+    const In gy = use.gy.at(samples.first * t * columns_);
+    const In x = use.site->x[0].at(samples.first % batch * t);
+    e.call<kernels::LookupPerSample>(
+        {gy, x, w, samples.count, t, rows_, columns_, padding_, to[0].stride});
+    w.accumulate = true;
   }
+}
+
+// Several uses side by side are one use of longer samples.
+Embedding::Together Embedding::together(Emit& e, const Uses& uses, std::int64_t reps) const {
+  const std::int64_t batch = uses[0].site->batch;
+  Together all{uses[0].gy, uses[0].site->x[0], tokens(*uses[0].site) / batch};
+  if (uses.size() == 1) return all;
+  all.positions = 0;
+  for (const Use& use : uses) all.positions += tokens(*use.site) / batch;
+  const std::int64_t n = batch * all.positions;
+  all.gy = e.temporary(reps * n * columns_);
+  all.x = e.temporary(n, kInt64);
+  std::int64_t begin = 0;
+  for (const Use& use : uses) {
+    const std::int64_t t = tokens(*use.site) / batch, row = t * columns_;
+    const Operand x = all.x.at(begin), gy = all.gy.at(begin * columns_);
+    e.call<kernels::CopyTokens>({use.site->x[0], x, batch, t, all.positions});
+    e.call<kernels::Copy>({use.gy, gy, reps * batch, row, row, all.positions * columns_});
+    begin += t;
+  }
+  return all;
+}
+
+In Embedding::groups(Emit& e, const Uses& uses, const Together& all) const {
+  if (uses.size() == 1) return groups(e, *uses[0].site);
+  const std::int64_t n = uses[0].site->batch * all.positions;
+  return group(e, all.x, e.temporary(kernels::embedding_group_size(rows_, n), kInt32), n);
+}
+
+void Embedding::deposit_squares(Emit& e, const Uses& uses, std::int64_t reps, double scale,
+                                const std::vector<Out>& to) const {
+  const Together all = together(e, uses, reps);
+  e.call<kernels::LookupSquares>({all.gy, groups(e, uses, all), to[0],
+                                  uses[0].site->batch * all.positions, rows_, columns_,
+                                  all.positions, reps, scale});
+}
+
+void Embedding::deposit_moments(Emit& e, const Uses& uses, const MomentPorts& to) const {
+  const Together all = together(e, uses, 1);
+  const std::int64_t batch = uses[0].site->batch, n = batch * all.positions;
+  if (to.norms) {
+    e.call<kernels::LookupNorms>(
+        {all.gy, all.x, to.norms, batch, all.positions, rows_, columns_, padding_});
+  }
+  if (to.sum.empty()) return;
+  const In grouped = groups(e, uses, all);
+  e.call<kernels::LookupTransposed>({all.gy, grouped, to.sum[0], n, rows_, columns_});
   e.call<kernels::LookupSquares>(
-      {gy, grouped, to[0], batch * positions, rows_, columns_, positions, reps, scale});
+      {all.gy, grouped, to.squares[0], n, rows_, columns_, all.positions, 1, to.scale});
 }
 
 }  // namespace hesscore

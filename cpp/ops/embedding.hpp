@@ -24,11 +24,20 @@ class Embedding : public Op {
   void vjp(Emit& e, const Site& s, const VjpPorts& p) const override;
   void vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const override;
   void diag(Emit& e, const Site& s, const DiagPorts& p) const override;
-  void deposit_squares(Emit& e, const std::vector<SquareUse>& uses, std::int64_t reps, double scale,
+  void deposit_per_sample(Emit& e, const Uses& uses, SampleRange samples,
+                          const std::vector<SampleRows>& to) const override;
+  void deposit_squares(Emit& e, const Uses& uses, std::int64_t reps, double scale,
                        const std::vector<Out>& to) const override;
+  void deposit_moments(Emit& e, const Uses& uses, const MomentPorts& to) const override;
 
  private:
+  struct Together {  // the tokens of all uses, and what arrived there
+    In gy, x;
+    std::int64_t positions;  // of a sample
+  };
+  Together together(Emit& e, const Uses& uses, std::int64_t reps) const;
   std::int64_t tokens(const Site& s) const { return s.x_size(); }
+  In groups(Emit& e, const Uses& uses, const Together& all) const;
   In groups(Emit& e, const Site& s) const;
   In group(Emit& e, In x, Operand to, std::int64_t n) const;
   void deposit(Emit& e, const Site& s, In gy, Out gw, std::int64_t reps, std::int64_t stride) const;

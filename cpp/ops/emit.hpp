@@ -20,6 +20,11 @@ enum Port : int {
   kPortOut,  // of a product
   kPortGrad,
   kPortPredict,
+  kPortPerSample,
+  kPortMean,
+  kPortSecondMoment,
+  kPortVariance,
+  kPortNorms,
   kPortLoss,
   kPortClock,            // uint64: seed, step, then one seed for each sampled quantity
   kPortBuffers,          // double: Graph::buffers()

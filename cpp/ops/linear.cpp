@@ -132,40 +132,70 @@ void Linear::gram_apply(Emit& e, const Site& a, const Site& b, In k, In c, Out u
   e.call<kernels::Product>({k, c, {}, u, rows(a), out_, rows(b)});
 }
 
+// What arrived in all uses, the positions of a sample beside each other.
+Linear::Together Linear::together(Emit& e, const Uses& uses, std::int64_t reps) const {
+  const std::int64_t batch = uses[0].site->batch;
+  Together all{uses[0].gy, uses[0].site->x[0], rows(*uses[0].site) / batch};
+  if (uses.size() == 1) return all;
+  all.positions = 0;
+  for (const Use& u : uses) all.positions += rows(*u.site) / batch;
+  const std::int64_t row_g = all.positions * out_, row_x = all.positions * in_;
+  all.g = e.temporary(reps * batch * row_g);
+  all.x = e.temporary(batch * row_x);
+  std::int64_t begin = 0;
+  for (const Use& u : uses) {
+    const std::int64_t t = rows(*u.site) / batch;
+    const Operand g = all.g.at(begin * out_), x = all.x.at(begin * in_);
+    e.call<kernels::Copy>({u.gy, g, reps * batch, t * out_, t * out_, row_g});
+    e.call<kernels::Copy>({u.site->x[0], x, batch, t * in_, t * in_, row_x});
+    begin += t;
+  }
+  return all;
+}
+
 // One position: sum_c (g x')^2 = (sum_c g o g)' (x o x). Several positions (time steps, or several
 // uses of a shared layer) are contracted before squaring.
-void Linear::deposit_squares(Emit& e, const std::vector<SquareUse>& uses, std::int64_t reps,
-                             double scale, const std::vector<Out>& to) const {
+void Linear::deposit_squares(Emit& e, const Uses& uses, std::int64_t reps, double scale,
+                             const std::vector<Out>& to) const {
   const std::int64_t batch = uses[0].site->batch;
-  std::int64_t total = 0;
-  for (const SquareUse& u : uses) total += rows(*u.site) / batch;
-  if (total == 1) {
+  const auto [g, x, positions] = together(e, uses, reps);
+  if (positions == 1) {
     const Operand squares = e.temporary(batch * out_);
-    e.call<kernels::SquareSum>({uses[0].gy, squares, batch * out_, reps, scale});
-    kernels::Product::Args a{squares, uses[0].site->x[0], {}, to[0], out_, in_, batch};
+    e.call<kernels::SquareSum>({g, squares, batch * out_, reps, scale});
+    kernels::Product::Args a{squares, x, {}, to[0], out_, in_, batch};
     a.trans_a = a.square_b = true;
     e.call<kernels::Product>(a);
     if (bias_) ride(e, squares, to[1], 0);
     return;
   }
-  In g = uses[0].gy, x = uses[0].site->x[0];
-  if (uses.size() > 1) {
-    g = e.temporary(reps * batch * total * out_);
-    x = e.temporary(batch * total * in_);
-    std::int64_t begin = 0;
-    for (const SquareUse& u : uses) {
-      const std::int64_t t = rows(*u.site) / batch;
-      e.call<kernels::Copy>(
-          {u.gy, g.at(begin * out_), reps * batch, t * out_, t * out_, total * out_});
-      e.call<kernels::Copy>(
-          {u.site->x[0], x.at(begin * in_), batch, t * in_, t * in_, total * in_});
-      begin += t;
-    }
-  }
-  e.call<kernels::GroupedSquare>({g, x, to[0], reps * batch, batch, total, out_, in_, scale});
+  e.call<kernels::GroupedSquare>({g, x, to[0], reps * batch, batch, positions, out_, in_, scale});
   if (bias_) {
-    e.call<kernels::ColumnSum>({g, to[1], reps * batch, total, out_, true, scale});
+    e.call<kernels::ColumnSum>({g, to[1], reps * batch, positions, out_, true, scale});
   }
+}
+
+// One position: a sample's gradient is g x', and that of a bias g, so that its norm is
+// |g| sqrt(|x|^2 + 1); both sums read x once. Several positions are formed: Gram matrices of
+// positions would tell the norm, but lose half of its digits where what they contribute cancels.
+void Linear::deposit_moments(Emit& e, const Uses& uses, const MomentPorts& to) const {
+  const Site& s = *uses[0].site;
+  const In g = uses[0].gy;
+  const std::int64_t batch = s.batch;
+  if (uses.size() > 1 || rows(s) > batch) return Op::deposit_moments(e, uses, to);
+  if (to.norms) {
+    const Operand of_g = e.temporary(batch), of_x = e.temporary(batch);
+    if (bias_) e.call<kernels::Fill>({of_x, batch, 1});
+    row_dots(e, g, g, batch, out_, of_g);
+    row_dots(e, s.x[0], s.x[0], batch, in_, Out(of_x, bias_));
+    e.call<kernels::Multiply>({of_g, of_x, to.norms, batch});
+  }
+  if (to.sum.empty()) return;
+  const Operand squares = e.temporary(batch * out_);
+  e.call<kernels::SquareSum>({g, squares, batch * out_, 1, to.scale});
+  kernels::DualProduct::Args a{g, squares, s.x[0], to.sum[0], to.squares[0], out_, in_, batch};
+  a.trans_a = true;
+  if (bias_) a.sum1 = to.sum[1], a.sum2 = to.squares[1];
+  e.call<kernels::DualProduct>(a);
 }
 
 }  // namespace hesscore

@@ -15,8 +15,9 @@ class Linear : public Bilinear {
   GramCost gram_cost(const Site& a, const Site& b) const override;
   Operand gram(Emit& e, const Site& a, const Site& b) const override;
   void gram_apply(Emit& e, const Site& a, const Site& b, In k, In c, Out u) const override;
-  void deposit_squares(Emit& e, const std::vector<SquareUse>& uses, std::int64_t reps, double scale,
+  void deposit_squares(Emit& e, const Uses& uses, std::int64_t reps, double scale,
                        const std::vector<Out>& to) const override;
+  void deposit_moments(Emit& e, const Uses& uses, const MomentPorts& to) const override;
 
  protected:
   void product(Emit& e, const Site& s, In w, In bias, In x, Out y, Stack k) const override;
@@ -27,6 +28,12 @@ class Linear : public Bilinear {
   void dual_w(Emit& e, const Site& s, In gy, In hy, Out gw, Out hw) const override;
 
  private:
+  struct Together {
+    In g, x;
+    std::int64_t positions;  // of a sample
+  };
+  Together together(Emit& e, const Uses& uses, std::int64_t reps) const;
+
   std::int64_t rows(const Site& s) const { return s.x_size() / in_; }
   std::int64_t in_, out_;
   bool bias_;

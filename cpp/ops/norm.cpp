@@ -117,34 +117,58 @@ void Normalization::diag(Emit& e, const Site& s, const DiagPorts& p) const {
 }
 
 // The gradients of a sample are sums over its positions in all uses: gy xhat and gy, side by side.
-void Normalization::deposit_squares(Emit& e, const std::vector<SquareUse>& uses, std::int64_t reps,
-                                    double scale, const std::vector<Out>& to) const {
-  const std::int64_t columns = element_count(weights_), batch = uses[0].site->batch;
-  std::int64_t total = 0, begin = 0;
-  for (const SquareUse& u : uses) total += u.site->y_size() / batch;
+Normalization::Terms Normalization::terms(Emit& e, const Uses& uses, std::int64_t reps) const {
+  const std::int64_t batch = uses[0].site->batch;
+  Terms t;
+  for (const Use& u : uses) t.size += u.site->y_size() / batch;
   const bool one = uses.size() == 1;
-  const Operand products = weight_ ? e.temporary(reps * batch * total) : Operand{};
-  const Operand sums = one ? Operand(uses[0].gy) : e.temporary(reps * batch * total);
-  for (const SquareUse& u : uses) {
+  t.products = weight_ ? e.temporary(reps * batch * t.size) : Operand{};
+  t.gy = one ? Operand(uses[0].gy) : e.temporary(reps * batch * t.size);
+  std::int64_t begin = 0;
+  for (const Use& u : uses) {
     const Site& s = *u.site;
     const std::int64_t size = s.y_size(), own = size / batch;
     if (weight_) {
       const Operand xhat = e.temporary(size);
       e.call<kernels::NormForward>({s.x[0], s.saved[0], {}, {}, xhat, geometry(s)});
-      const Operand product = one ? products : e.temporary(reps * size);
+      const Operand product = one ? t.products : e.temporary(reps * size);
       e.call<kernels::Multiply>({u.gy, xhat, product, size, reps, true, false});
       if (!one) {
-        e.call<kernels::Copy>({product, products.at(begin), reps * batch, own, own, total});
+        e.call<kernels::Copy>({product, t.products.at(begin), reps * batch, own, own, t.size});
       }
     }
-    if (!one) e.call<kernels::Copy>({u.gy, sums.at(begin), reps * batch, own, own, total});
+    if (!one) e.call<kernels::Copy>({u.gy, t.gy.at(begin), reps * batch, own, own, t.size});
     begin += own;
   }
-  const auto deposit = [&](Operand from, Out out) {
-    e.call<kernels::ColumnSum>({from, out, reps * batch, total / columns, columns, true, scale});
+  return t;
+}
+
+// Samples of one column: the terms are those of the whole batch.
+void Normalization::deposit_per_sample(Emit& e, const Uses& uses, SampleRange samples,
+                                       const std::vector<SampleRows>& to) const {
+  const std::int64_t columns = element_count(weights_);
+  const Terms t = terms(e, uses, 1);
+  const auto deposit = [&](Operand from, const SampleRows& rows) {
+    kernels::ColumnSum::Args a{from.at(samples.first * t.size), rows.to, t.size / columns, 1,
+                               columns};
+    a.batch = samples.count;
+    a.stride_x = t.size;
+    a.stride_y = rows.stride;
+    e.call<kernels::ColumnSum>(a);
   };
-  if (weight_) deposit(products, to[0]);
-  if (bias_) deposit(sums, to[1]);
+  if (weight_) deposit(t.products, to[0]);
+  if (bias_) deposit(t.gy, to[1]);
+}
+
+void Normalization::deposit_squares(Emit& e, const Uses& uses, std::int64_t reps, double scale,
+                                    const std::vector<Out>& to) const {
+  const std::int64_t columns = element_count(weights_), groups = reps * uses[0].site->batch;
+  const Terms t = terms(e, uses, reps);
+  const auto deposit = [&](Operand from, Out out) {
+    e.call<kernels::ColumnSum>({from, out, groups, t.size / columns, columns, true, scale});
+  };
+  if (weight_) deposit(t.products, to[0]);
+  if (bias_) deposit(t.gy, to[1]);
 }
 
 // ---- batch norm --------------------------------------------------------------------------------

@@ -21,7 +21,9 @@ class Normalization : public Op {
   void vjp(Emit& e, const Site& s, const VjpPorts& p) const override;
   void vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const override;
   void diag(Emit& e, const Site& s, const DiagPorts& p) const override;
-  void deposit_squares(Emit& e, const std::vector<SquareUse>& uses, std::int64_t reps, double scale,
+  void deposit_per_sample(Emit& e, const Uses& uses, SampleRange samples,
+                          const std::vector<SampleRows>& to) const override;
+  void deposit_squares(Emit& e, const Uses& uses, std::int64_t reps, double scale,
                        const std::vector<Out>& to) const override;
 
  protected:
@@ -38,6 +40,11 @@ class Normalization : public Op {
   const Shape weights_;
 
  private:
+  struct Terms {  // of the gradients
+    Operand products, gy;
+    std::int64_t size = 0;  // of a sample
+  };
+  Terms terms(Emit& e, const Uses& uses, std::int64_t reps) const;
   In weight(const Site& s) const { return weight_ ? s.w[0] : In{}; }
   In bias(const Site& s) const { return bias_ ? s.w[1] : In{}; }
 };

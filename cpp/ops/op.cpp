@@ -28,9 +28,8 @@ void Op::gram_apply(Emit&, const Site&, const Site&, In, In, Out) const {
   throw UnsupportedError(describe() + " has no Gram rule");
 }
 
-void Op::deposit_squares(Emit&, const std::vector<SquareUse>&, std::int64_t, double,
-                         const std::vector<Out>&) const {
-  throw UnsupportedError(describe() + " has no rule for squared per-sample gradients");
+void Op::deposit_per_sample(Emit&, const Uses&, SampleRange, const std::vector<SampleRows>&) const {
+  throw UnsupportedError(describe() + " has no rule for gradients of single samples");
 }
 
 }  // namespace hesscore

@@ -74,9 +74,26 @@ struct DiagPorts {  // vjp and diagonal together; without gx and gw only the dia
   std::vector<Out> gx, hx, gw, hw;
   bool gauss_newton = false;
 };
-struct SquareUse {  // one use of a parameter group and the columns that arrived there
+struct Use {  // of a parameter group, and what arrived there
   const Site* site;
   In gy;
+};
+using Uses = std::vector<Use>;
+
+// Samples first .. first + count - 1; those of further columns follow those of the first.
+struct SampleRange {
+  std::int64_t first = 0, count = 0;
+};
+struct SampleRows {  // of neighbouring samples, `stride` elements apart
+  Out to;
+  std::int64_t stride = 0;
+};
+// Sums over samples of their gradients and, times `scale`, of the squares of those, for each
+// parameter, both or neither; added to norms[n]: the square of sample n's norm.
+struct MomentPorts {
+  std::vector<Out> sum, squares;
+  double scale = 1;
+  Out norms = {};
 };
 
 // Throws SizeError unless |size| < 2^31, as of windows and positions: what is computed from two of
@@ -127,11 +144,19 @@ class Op {
   virtual Operand gram(Emit& e, const Site& a, const Site& b) const;
   virtual void gram_apply(Emit& e, const Site& a, const Site& b, In k, In c, Out u) const;
 
-  // to[i] (+)= scale * sum over columns and samples of (the parameter's column gradient)^2, where
-  // the gradient of a sample sums all uses before it is squared.
-  virtual void deposit_squares(Emit& e, const std::vector<SquareUse>& uses, std::int64_t reps,
-                               double scale, const std::vector<Out>& to) const;
+  // Gradients of single samples, each the sum over all uses. Rows of `to`, one array for each
+  // parameter, (+)= those of these samples.
+  virtual void deposit_per_sample(Emit& e, const Uses& uses, SampleRange samples,
+                                  const std::vector<SampleRows>& to) const;
+  // to[i] (+)= scale * sum over columns and samples of their squares. This, and the moments, form
+  // the gradients of some samples at a time.
+  virtual void deposit_squares(Emit& e, const Uses& uses, std::int64_t reps, double scale,
+                               const std::vector<Out>& to) const;
+  virtual void deposit_moments(Emit& e, const Uses& uses, const MomentPorts& to) const;
 };
+
+// y[r] (+)= <p[r], q[r]> for rows of n numbers.
+void row_dots(Emit& e, In p, In q, std::int64_t rows, std::int64_t n, Out y);
 
 using OpPtr = std::shared_ptr<const Op>;
 

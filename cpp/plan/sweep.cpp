@@ -20,8 +20,10 @@ void ParameterSink::finish(Emit& e, std::int64_t reps) {
   for (std::size_t i = 0; i < written_.size(); ++i) {
     if (written_[i]) continue;
     const Parameter& p = graph_->parameters()[i];
-    for (std::int64_t r = 0; r < reps; ++r) {
-      e.call<kernels::Fill>({to_.at(p.offset + r * stride_), p.size, 0});
+    const Operand first = to_.at(p.offset);
+    e.call<kernels::Fill>({first, p.size, 0});
+    if (reps > 1) {
+      e.call<kernels::Copy>({first, to_.at(p.offset + stride_), reps - 1, p.size, 0, stride_});
     }
     written_[i] = true;
   }
@@ -219,37 +221,62 @@ void Sweep::backward(F&& rule) {
   }
 }
 
+VjpPorts Sweep::vjp_ports(NodeArrays& g, std::size_t i, std::int64_t reps, ParameterSink* sink) {
+  const Node& node = graph_.nodes()[i];
+  VjpPorts p{g[i], adjoints_over(g, i, reps), {}, reps, sink ? sink->stride() : 0};
+  if (sink && node.group >= 0) p.gw = sink->take(node.group);
+  return p;
+}
+
 NodeArrays Sweep::vjp(Operand seed, std::int64_t reps, ParameterSink* sink) {
   NodeArrays g(sites_.size());
   g[root(graph_.output())] = seed;
   backward([&](std::size_t i, const Node& node) {
-    if (!g[i]) return;
-    const bool deposit = sink && node.group >= 0;
-    VjpPorts p{g[i], adjoints_over(g, i, reps), {}, reps, sink ? sink->stride() : 0};
-    if (deposit) p.gw = sink->take(node.group);
-    node.op->vjp(e_, sites_[i], p);
+    if (g[i]) node.op->vjp(e_, sites_[i], vjp_ports(g, i, reps, sink));
   });
   if (sink) sink->finish(e_, reps);
   return g;
 }
 
-void Sweep::vjp_squares(Operand seed, std::int64_t reps, double scale, ParameterSink& sink) {
-  std::vector<int> uses_left(graph_.groups().size(), 0);
+void Sweep::vjp_uses(Operand seed, std::int64_t reps, ParameterSink* sink, const Deposit& deposit) {
+  std::vector<int> left(graph_.groups().size(), 0);
   for (const Node& n : graph_.nodes()) {
-    if (n.group >= 0) ++uses_left[static_cast<std::size_t>(n.group)];
+    if (n.group >= 0) ++left[static_cast<std::size_t>(n.group)];
   }
-  std::vector<std::vector<SquareUse>> uses(graph_.groups().size());
+  std::vector<Uses> uses(graph_.groups().size());
   NodeArrays g(sites_.size());
   g[root(graph_.output())] = seed;
   backward([&](std::size_t i, const Node& node) {
-    if (g[i]) node.op->vjp(e_, sites_[i], {g[i], adjoints_over(g, i, reps), {}, reps, 0});
-    if (node.group < 0) return;
-    const auto group = static_cast<std::size_t>(node.group);
-    if (g[i]) uses[group].push_back({&sites_[i], g[i]});
-    if (--uses_left[group] == 0 && !uses[group].empty()) {
-      node.op->deposit_squares(e_, uses[group], reps, scale, sink.take(node.group));
+    if (node.group >= 0) {
+      const auto group = static_cast<std::size_t>(node.group);
+      if (g[i]) uses[group].push_back({&sites_[i], g[i]});
+      if (--left[group] == 0 && !uses[group].empty()) deposit(*node.op, node.group, uses[group]);
     }
+    if (g[i]) node.op->vjp(e_, sites_[i], vjp_ports(g, i, reps, sink));
   });
+  if (sink) sink->finish(e_, reps);
+}
+
+void Sweep::vjp_squares(Operand seed, std::int64_t reps, double scale, ParameterSink& sink) {
+  vjp_uses(seed, reps, nullptr, [&](const Op& op, int group, const Uses& uses) {
+    op.deposit_squares(e_, uses, reps, scale, sink.take(group));
+  });
+}
+
+void Sweep::vjp_per_sample(Operand seed, ParameterSink* gradient, const SampleSinks& to) {
+  vjp_uses(seed, 1, gradient, [&](const Op& op, int group, const Uses& uses) {
+    if (to.rows) {
+      std::vector<SampleRows> rows;
+      for (const Out& out : to.rows->take(group)) rows.push_back({out, to.rows->stride()});
+      op.deposit_per_sample(e_, uses, {0, batch_}, rows);
+    }
+    if (!to.sum && !to.norms) return;
+    MomentPorts p{{}, {}, to.scale, Out(to.norms, true)};
+    if (to.sum) p.sum = to.sum->take(group), p.squares = to.squares->take(group);
+    op.deposit_moments(e_, uses, p);
+  });
+  if (to.rows) to.rows->finish(e_, batch_);
+  if (to.sum) to.sum->finish(e_), to.squares->finish(e_);
 }
 
 void Sweep::vjp_dot(const NodeArrays& dx, const NodeArrays& g, Operand dseed, std::int64_t reps,

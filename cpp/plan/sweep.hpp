@@ -1,6 +1,7 @@
 // Sweep: emits the passes over a graph. Every quantity is a composition of these.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "hesscore/graph.hpp"
@@ -47,6 +48,14 @@ struct DiagStream {
   ParameterSink* sink = nullptr;
 };
 
+// What a backward sweep leaves of the gradients of single samples; absent ones are skipped.
+struct SampleSinks {
+  ParameterSink* rows = nullptr;                     // `stride` apart
+  ParameterSink *sum = nullptr, *squares = nullptr;  // both or neither
+  double scale = 1;                                  // of the squares
+  Operand norms;                                     // their squares are added
+};
+
 // Length of the array at kPortBatchStatistics.
 std::int64_t batch_statistics_size(const Graph& graph);
 
@@ -77,6 +86,8 @@ class Sweep {
   NodeArrays vjp(Operand seed, std::int64_t reps, ParameterSink* sink);
   // Like vjp, but deposits scale * sum of squares over columns and samples.
   void vjp_squares(Operand seed, std::int64_t reps, double scale, ParameterSink& sink);
+  // Like vjp, and deposits what `to` asks for.
+  void vjp_per_sample(Operand seed, ParameterSink* gradient, const SampleSinks& to);
   // The tangent of vjp: tangents dx and adjoints g from the passes above, dseed at the output.
   void vjp_dot(const NodeArrays& dx, const NodeArrays& g, Operand dseed, std::int64_t reps,
                std::int64_t stride_v, Operand v, ParameterSink& sink);
@@ -98,6 +109,10 @@ class Sweep {
   std::vector<In> parameters(const Node& node, Operand flat) const;
   template <class F>
   void backward(F&& rule);  // over the ops that parameters reach, in reverse
+  // Like vjp, and calls deposit(op, group, uses) when all uses of a group of parameters are known.
+  using Deposit = std::function<void(const Op& op, int group, const Uses& uses)>;
+  void vjp_uses(Operand seed, std::int64_t reps, ParameterSink* sink, const Deposit& deposit);
+  VjpPorts vjp_ports(NodeArrays& g, std::size_t node, std::int64_t reps, ParameterSink* sink);
 
   const Graph& graph_;
   Emit& e_;

@@ -212,7 +212,8 @@ class Parameters:
         0     Linear(3, 2)  (N, 2)       8
         8 parameters, loss MSELoss(reduction='mean')
         supported: predict, loss, grad, jvp, vjp, hvp, ggnvp, fishervp, hesscale,
-          hesscale_gn, bl89, ggn, ggn_mc, hutchinson, empirical_fisher
+          hesscale_gn, bl89, ggn, ggn_mc, hutchinson, empirical_fisher,
+          per_sample_grads, grad_moments
         """
         rows = [("name", "layer", "output", "params")]
         for row in self.supports():

@@ -50,6 +50,22 @@ Shape output_shape(const PyObjective& f, const InputArrays& x, const View* stack
   return shape;
 }
 
+// The moments of the gradients of single samples, as a dict.
+nb::dict grad_moments(const PyObjective& f, const Point& p, GradMoments& to) {
+  nb::dict arrays;
+  const auto add = [&](const char* name, std::int64_t size, Target& target) {
+    const NewArray array(p.place(), p.dtype(), {size});
+    target = array.view;
+    arrays[name] = array.object;
+  };
+  const std::int64_t params = f.graph.num_params();
+  add("mean", params, to.mean);
+  add("second_moment", params, to.second_moment);
+  add("variance", params, to.variance);
+  add("norms", p.x.batch_size(), to.norms);
+  return arrays;
+}
+
 // Everything that evaluate() of the engine gives, as a dict in the order of `names`.
 nb::dict evaluate(const PyObjective& f, nb::handle w, nb::handle x, nb::handle y,
                   const std::vector<std::string>& names, nb::handle sample_weight, nb::handle train,
@@ -62,10 +78,18 @@ nb::dict evaluate(const PyObjective& f, nb::handle w, nb::handle x, nb::handle y
       results["loss"] = nb::none();
       continue;
     }
-    NewArray array(p.place(), p.dtype(),
-                   name == "predict" ? output_shape(f, p.x) : Shape{f.graph.num_params()});
+    if (name == "grad_moments") {
+      results["grad_moments"] = grad_moments(f, p, out.grad_moments);
+      continue;
+    }
+    Shape shape = {f.graph.num_params()};
+    if (name == "predict") shape = output_shape(f, p.x);
+    if (name == "per_sample_grads") shape.insert(shape.begin(), p.x.batch_size());
+    NewArray array(p.place(), p.dtype(), shape);
     if (name == "grad") {
       out.grad = array.view;
+    } else if (name == "per_sample_grads") {
+      out.per_sample_grads = array.view;
     } else if (name == "predict") {
       out.predict = array.view;
     } else {
@@ -77,6 +101,42 @@ nb::dict evaluate(const PyObjective& f, nb::handle w, nb::handle x, nb::handle y
   p.run([&](const Objective& engine) { loss = engine.evaluate(p.w, p.batch(), out, p.mode); });
   if (results.contains("loss")) results["loss"] = loss;
   return results;
+}
+
+// Throws unless rows of gradients can be written to `out`.
+void check_rows(const PyObjective& f, const Point& p, const Array& out) {
+  const View& view = out.view();
+  const Shape expected = {p.x.batch_size(), f.graph.num_params()};
+  if (out.place().index != p.place().index) {
+    throw DeviceError("out", "an array " + place_text(p.place().index),
+                      "one " + place_text(out.place().index));
+  }
+  if (view.dtype != p.dtype() || view.shape != expected) {
+    throw OutputError("out", std::string(name_of(p.dtype())) + " " + to_string(expected),
+                      std::string(name_of(view.dtype)) + " " + to_string(view.shape));
+  }
+  if (overlap(p.w, view) || overlap(p.y, view) || overlap(p.sample_weight, view) ||
+      p.x.overlaps(view)) {
+    throw OutputError("out", "memory of its own", "an array that overlaps the arguments");
+  }
+}
+
+nb::object per_sample_grads(const PyObjective& f, nb::handle w, nb::handle x, nb::handle y,
+                            nb::handle sample_weight, nb::handle train, nb::handle out) {
+  const Point p(f, w, x, y, sample_weight, train);
+  const auto write = [&](const View& rows) {
+    p.run([&](const Objective& engine) { engine.per_sample_grads(p.w, p.batch(), rows, p.mode); });
+  };
+  if (out.is_none()) {
+    const NewArray made(p.place(), p.dtype(), {p.x.batch_size(), f.graph.num_params()});
+    write(made.view);
+    return made.object;
+  }
+  Array given("out");
+  given.read_output(out);
+  check_rows(f, p, given);
+  write(given.view());
+  return nb::borrow(out);
 }
 
 double loss(const PyObjective& f, nb::handle w, nb::handle x, nb::handle y,
@@ -216,6 +276,8 @@ void bind_objective(nb::module_& m) {
            "sample_weight"_a.none(), "train"_a.none())
       .def("evaluate", &evaluate, "w"_a.none(), "x"_a.none(), "y"_a.none(), "names"_a,
            "sample_weight"_a.none(), "train"_a.none(), "samples"_a, "seed"_a)
+      .def("per_sample_grads", &per_sample_grads, "w"_a.none(), "x"_a.none(), "y"_a.none(),
+           "sample_weight"_a.none(), "train"_a.none(), "out"_a.none())
       .def("predict", &predict, "w"_a.none(), "x"_a.none(), "train"_a.none())
       .def("product", &product, "kind"_a, "w"_a.none(), "x"_a.none(), "y"_a.none(), "v"_a.none(),
            "sample_weight"_a.none(), "train"_a.none(), "samples"_a, "seed"_a)

@@ -46,6 +46,9 @@ ENTRIES = {
              "w x y sample_weight"),
     "evaluate": (lambda f, a: f.evaluate(*_point(a), ("loss", "grad", "ggn"), **_weights(a)),
                  "w x y sample_weight"),
+    "per_sample_grads": (
+        lambda f, a: f.per_sample_grads(*_point(a), **_weights(a)), "w x y sample_weight"),
+    "grad_moments": (lambda f, a: f.grad_moments(*_point(a), **_weights(a)), "w x y sample_weight"),
     "hessian": (lambda f, a: f.hessian(*_point(a), **_weights(a)) @ np.ones(f.num_params),
                 "w x y sample_weight"),
     "ggn": (lambda f, a: f.ggn(*_point(a), **_weights(a)).matvec(a["v"]), "w x y v sample_weight"),

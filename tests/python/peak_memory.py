@@ -14,7 +14,8 @@ import numpy as np
 
 import hesscore as hc
 
-QUANTITIES = [("loss", "grad"), ("grad", "hesscale"), ("grad", "ggn_mc"), ("grad", "ggn"), ("hvp",)]
+QUANTITIES = [("loss", "grad"), ("grad", "hesscale"), ("grad", "ggn_mc"), ("grad", "ggn"), ("hvp",),
+              ("per_sample_grads",), ("grad_moments",)]  # fmt: skip
 IMAGE = (3, 32, 32)
 PR_SET_THP_DISABLE = 41
 
@@ -33,7 +34,7 @@ def classifier(make, shape, batch, columns=None):
 
 
 def skipgram(quantities):
-    n, words = 512, 5000
+    n, words = 64 if "per_sample_grads" in quantities else 512, 5000
     f = hc.Objective(hc.models.skipgram(words, 64, contexts=6), hc.BCEWithLogitsLoss())
     rng = np.random.default_rng(0)
     shapes = {"word": (n,), "context": (n, 6)}

@@ -79,15 +79,18 @@ class Bent:
 
         def bent(*args, **kw):
             result = call(*args, **kw)
+            if isinstance(result, dict):
+                return {name: part * off for name, part in result.items()}
             return (result[0], result[1] * off) if isinstance(result, tuple) else result * off
 
         return bent
 
 
-@pytest.mark.parametrize(
-    "method",
-    ["loss", "predict", "value_and_grad", "jvp", "vjp", "hvp", "ggnvp", "fishervp", "diag"],
-)
+METHODS = ["loss", "predict", "value_and_grad", "jvp", "vjp", "hvp", "ggnvp", "fishervp", "diag",
+           "per_sample_grads", "grad_moments"]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_the_comparison_has_teeth(monkeypatch, method):
     monkeypatch.setattr(build, "objective", lambda spec: Bent(objective(spec), method))
     caught = 0

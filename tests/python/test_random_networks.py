@@ -19,8 +19,8 @@ pytest.importorskip("jax")
 
 from oracle.compare import Mismatch
 from oracle.shrink import fail_smallest
-from oracle_layers import build, random_network
-from oracle_layers.compare import check
+from oracle_layers import Net, build, random_network
+from oracle_layers.compare import OF_SAMPLES, check
 from oracle_layers.jax_net import JaxReference
 from oracle_layers.shrink import shrink
 
@@ -98,12 +98,15 @@ class Bent:
 
         def bent(*args, **kw):
             result = call(*args, **kw)
+            if isinstance(result, dict):
+                return {name: part * off for name, part in result.items()}
             return (result[0], result[1] * off) if isinstance(result, tuple) else result * off
 
         return bent
 
 
-METHODS = ["loss", "predict", "value_and_grad", "jvp", "vjp", "hvp", "ggnvp", "fishervp", "diag"]
+METHODS = ["loss", "predict", "value_and_grad", "jvp", "vjp", "hvp", "ggnvp", "fishervp", "diag",
+           "per_sample_grads", "grad_moments"]  # fmt: skip
 
 
 def test_the_comparison_has_teeth(monkeypatch):
@@ -112,10 +115,13 @@ def test_the_comparison_has_teeth(monkeypatch):
     objective = build.objective
     for method in METHODS:
         monkeypatch.setattr(build, "objective", lambda *a, m=method: Bent(objective(*a), m))
-        caught = 0
+        caught = tried = 0
         for spec, reference in zip(specs, references, strict=True):
+            if method in OF_SAMPLES and Net(spec).couples_samples():
+                continue
+            tried += 1
             try:
                 check(spec, reference=reference)
             except Mismatch:
                 caught += 1
-        assert caught >= len(specs) - 1, method
+        assert caught >= tried - 1 > 4, method

@@ -60,6 +60,28 @@ struct LookupSquares {
   };
 };
 
+// For s < samples: row j of w_s (+)= sum of y[s, t] over the tokens t with x[s, t] = j.
+struct LookupPerSample {
+  static constexpr std::string_view name = "lookup_per_sample";
+  struct Args {
+    In y, x;
+    Out w;
+    std::int64_t samples, positions, rows, columns, skip = -1, stride_w = 0;
+    HC_OPERANDS(y, x, w)
+  };
+};
+
+// norms[s] (+)= the sum of the squares of all that LookupPerSample would give for sample s.
+struct LookupNorms {
+  static constexpr std::string_view name = "lookup_norms";
+  struct Args {
+    In y, x;
+    Out norms;
+    std::int64_t samples, positions, rows, columns, skip = -1;
+    HC_OPERANDS(y, x, norms)
+  };
+};
+
 struct CopyTokens {  // for o < outer, i < inner: y[o * stride_y + i] = x[o * inner + i]
   static constexpr std::string_view name = "copy_tokens";
   struct Args {

@@ -55,7 +55,19 @@ struct Weights {
     return slices_of(g.n, panels.parts * ((tiles.parts + 2) / 3), numbers());
   }
 
+  // A batch is cut up so that partial sums stay in the caches.
   void run(const T* y, const T* x, Out w, const T* y2, Out w2) const {
+    const std::int64_t most = at_least(kPartials / numbers(), 1);
+    for (std::int64_t b = 0; b < batch; b += most) {
+      Weights some = *this;
+      some.batch = at_most(most, batch - b);
+      Out to = w;
+      to.ptr = w.as<T>() + b * stride_w;
+      some.run_groups(y + b * stride_y, x + b * stride_x, to, y2, w2);
+    }
+  }
+
+  void run_groups(const T* y, const T* x, Out w, const T* y2, Out w2) const {
     for (std::int64_t group = 0; group < g.groups; ++group) {
       const std::int64_t at = group * numbers();
       Out first = w, second = w2;
@@ -155,6 +167,27 @@ void run_samples(const Weights<T>& p, const Samples<T>& a, const Out& w, bool sq
   run_samples(kernel, p.g, a, serial ? a.count : kTaskWork / kernel.work() + 1, w);
 }
 
+// The sums of every item of a batch; a task has one.
+template <class T, class Kernel>
+void run_items(const Kernel& kernel, const kernels::ConvolveWeights::Args& a) {
+  const std::int64_t bytes = kernel.numbers() * std::int64_t{sizeof(T)};
+  if (Workspace* needed = rehearsal()) {
+    needed->add(needed->each[partial_buffer], bytes);
+    return kernel.note(*needed);
+  }
+  parallel_for(a.batch, [&](std::int64_t b) {
+    T* sums = static_cast<T*>(scratch(partial_buffer, bytes));
+    std::memset(sums, 0, static_cast<std::size_t>(bytes));
+    const T *y = a.y.as<T>() + b * a.stride_y, *x = a.x.as<T>() + b * a.stride_x;
+    for (std::int64_t n = 0; n < a.g.n; ++n) {
+      kernel.add(y + n * a.g.y_image(), x + n * a.g.x_image(), sums);
+    }
+    Out w = a.w;
+    w.ptr = a.w.as<T>() + b * a.stride_w;
+    kernel.finish(sums, 1, w);
+  });
+}
+
 template <class T>
 void sum_pixels(const In& y, const Out& sum, const kernels::ConvolveWeights::Args& a) {
   if (!sum) return;
@@ -178,6 +211,13 @@ void convolve_weights(void*, const kernels::ConvolveWeights::Args& a) {
     return weights.run(a.y.as<T>(), a.x.as<T>(), a.w, a.y2.as<T>(), a.w2);
   }
   const std::int64_t n = a.g.n;
+  if (a.batch > 1 && (n == 1 || a.batch >= kTasks)) {
+    if (weights.win.by_channel()) {
+      const ChannelWeights<T> kernel(weights.win, a.square_y, a.square_x, false, T(1));
+      return run_items<T>(kernel, a);
+    }
+    return run_items<T>(PlaneWeights<T>(weights.win, a.square_y, a.square_x, false, T(1)), a);
+  }
   for (std::int64_t b = 0; b < a.batch; ++b) {
     const T *y = a.y.as<T>() + b * a.stride_y, *x = a.x.as<T>() + b * a.stride_x;
     Out w = a.w;

@@ -1,8 +1,9 @@
 // Embeddings: rows looked up by number, tokens grouped by row, sums over the tokens of a row.
+#include <algorithm>
 #include <cstring>
 #include <limits>
 
-#include "cpu/isa/elementwise.hpp"
+#include "cpu/isa/reduce.hpp"
 
 namespace hesscore::cpu::HC_ISA {
 namespace {
@@ -120,6 +121,65 @@ void lookup_squares(void*, const kernels::LookupSquares::Args& a) {
   });
 }
 
+// body(first, end) over the samples, in chunks of equal work
+template <class Args, class F>
+void for_samples(const Args& a, std::int64_t work, const F& body) {
+  parallel_chunks(a.samples, kGrain / (work < 1 ? 1 : work) + 1, body);
+}
+
+template <class T>
+void lookup_per_sample(void*, const kernels::LookupPerSample::Args& a) {
+  const std::int64_t size = a.rows * a.columns;
+  for_samples(a, size + a.positions * a.columns, [&](std::int64_t s, std::int64_t end) {
+    for (; s < end; ++s) {
+      const auto* tokens = a.x.as<std::int64_t>() + s * a.positions;
+      const T* y = a.y.as<T>() + s * a.positions * a.columns;
+      T* w = a.w.as<T>() + s * a.stride_w;
+      if (!a.w.accumulate) store(w, size, false, [](std::int64_t) { return T(0); });
+      for (std::int64_t t = 0; t < a.positions; ++t, y += a.columns) {
+        if (tokens[t] < 0 || tokens[t] >= a.rows || tokens[t] == a.skip) continue;
+        store(w + tokens[t] * a.columns, a.columns, true, [&](std::int64_t k) { return y[k]; });
+      }
+    }
+  });
+}
+
+// The square of what arrives at the row of token t, if it is the first there; kBlock columns at
+// most.
+template <class T>
+T square_of_row(const std::int64_t* tokens, const T* y, std::int64_t t, std::int64_t positions,
+                std::int64_t columns, std::int64_t stride) {
+  alignas(64) T sum[kBlock];
+  store(sum, columns, false, [&](std::int64_t k) { return y[t * stride + k]; });
+  for (std::int64_t u = t + 1; u < positions; ++u) {
+    if (tokens[u] != tokens[t]) continue;
+    store(sum, columns, true, [&](std::int64_t k) { return y[u * stride + k]; });
+  }
+  return dot<T>(sum, sum, columns);
+}
+
+template <class T>
+void lookup_norms(void*, const kernels::LookupNorms::Args& a) {
+  const std::int64_t work = a.positions * (a.columns + a.positions);
+  for_samples(a, work, [&](std::int64_t s, std::int64_t end) {
+    for (; s < end; ++s) {
+      const auto* tokens = a.x.as<std::int64_t>() + s * a.positions;
+      const T* y = a.y.as<T>() + s * a.positions * a.columns;
+      T norm = 0;
+      for (std::int64_t t = 0; t < a.positions; ++t) {
+        const bool known = tokens[t] >= 0 && tokens[t] < a.rows && tokens[t] != a.skip;
+        if (!known || std::find(tokens, tokens + t, tokens[t]) < tokens + t) continue;
+        for (std::int64_t c = 0; c < a.columns; c += kBlock) {
+          const std::int64_t columns = a.columns - c < kBlock ? a.columns - c : kBlock;
+          norm += square_of_row(tokens, y + c, t, a.positions, columns, a.columns);
+        }
+      }
+      T& to = a.norms.as<T>()[s];
+      to = a.norms.accumulate ? to + norm : norm;
+    }
+  });
+}
+
 template <class T>
 void copy_tokens(void*, const kernels::CopyTokens::Args& a) {
   for (std::int64_t o = 0; o < a.outer; ++o) {
@@ -135,6 +195,8 @@ void register_embeddings(KernelTable& table) {
   HC_ADD(table, GroupTokens, group_tokens);
   HC_ADD(table, LookupTransposed, lookup_transposed);
   HC_ADD(table, LookupSquares, lookup_squares);
+  HC_ADD(table, LookupPerSample, lookup_per_sample);
+  HC_ADD(table, LookupNorms, lookup_norms);
   HC_ADD(table, CopyTokens, copy_tokens);
 }
 

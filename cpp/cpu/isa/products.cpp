@@ -3,6 +3,7 @@
 #include "backend/kernels.hpp"
 #include "cpu/isa/column_sum.hpp"
 #include "cpu/isa/dots.hpp"
+#include "cpu/isa/outer.hpp"
 #include "cpu/isa/register.hpp"
 
 namespace hesscore::cpu::HC_ISA {
@@ -118,12 +119,22 @@ void row_sums(In a, Out sum, std::int64_t k, std::int64_t m, std::int64_t batch 
                           .stride_y = stride_sum});
 }
 
+bool is_outer(const kernels::Product::Args& a) {
+  return a.k == 1 && !a.bias && !a.square_a && !a.square_b &&
+         a.then.kind == kernels::Epilogue::none;
+}
+
 }  // namespace
 
 template <class T>
 void product(void*, const kernels::Product::Args& args) {
   kernels::Product::Args a = args;
   row_sums<T>(a.a, a.sum, a.k, a.m, a.batch, a.stride_a, a.stride_sum);
+  if (is_outer(a)) {
+    return Outer<T>{pointer<T>(a.a), pointer<T>(a.b), pointer<T>(a.c), a.m,        a.n,
+                    a.batch,         a.stride_a,      a.stride_b,      a.stride_c, a.c.accumulate}
+        .run();
+  }
   if (stacked(a)) {
     a.m *= a.batch;
     a.batch = 1;

@@ -13,6 +13,7 @@
   void register_cg(KernelTable&);           \
   void register_krylov(KernelTable&);       \
   void register_norms(KernelTable&);        \
+  void register_moments(KernelTable&);      \
   void register_plumbing(KernelTable&);     \
   void register_conv(KernelTable&);         \
   void register_conv_weights(KernelTable&); \

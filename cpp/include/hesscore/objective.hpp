@@ -67,10 +67,19 @@ struct DiagTargets : std::vector<DiagTarget> {
   DiagTargets(std::initializer_list<DiagTarget> list) : std::vector<DiagTarget>(list) {}
 };
 
+// Over the gradients of N single samples, the rows of per_sample_grads(): means of the rows and of
+// their squares, second_moment - mean^2 or zero where that is negative, each (P,); and the rows'
+// Euclidean norms (N,).
+struct GradMoments {
+  Target mean = {}, second_moment = {}, variance = {}, norms = {};
+};
+
 struct Outputs {
   Target grad = {};
   DiagTargets diag = {};
-  Target predict = {};  // network output
+  Target predict = {};           // network output
+  Target per_sample_grads = {};  // (N, P)
+  GradMoments grad_moments = {};
 };
 
 // Names of the quantities that each node has rules for, in evaluation or in training mode.
@@ -99,15 +108,22 @@ class HESSCORE_API Objective {
   std::vector<double> init_values(std::uint64_t seed, std::string_view scheme) const;
 
   // Bytes that these need beside their arguments: activations, adjoints, what is asked for, and
-  // what kernels pack, on the objective's device. Quantities by name: "loss", "grad", "predict" and
-  // the diagonals, which evaluate() computes together; "hvp", "ggnvp", "fishervp", "jvp", "vjp",
-  // each of one vector.
+  // what kernels pack, on the objective's device. Quantities by name: "loss", "grad", "predict",
+  // the diagonals, "per_sample_grads" and "grad_moments", which evaluate() computes together;
+  // "hvp", "ggnvp", "fishervp", "jvp", "vjp", each of one vector.
   std::int64_t memory(std::int64_t batch, const std::vector<std::string>& quantities, DType dtype,
                       bool train = false, int samples = 1) const;
 
   // The loss, and whatever `out` asks for, from one forward and one backward sweep where the
   // quantities allow it. Nothing is written when an argument is bad.
   double evaluate(View w, const Batch& batch, const Outputs& out = {}, const Mode& mode = {}) const;
+
+  // Row n is N times, of a summed loss once, the gradient of sample n's part of the loss: the rows'
+  // mean is the gradient, or their sum. Refused where samples share statistics.
+  void per_sample_grads(View w, const Batch& batch, Target out, const Mode& mode = {}) const;
+  // Of the rows, which are not formed all at a time.
+  void grad_moments(View w, const Batch& batch, const GradMoments& out,
+                    const Mode& mode = {}) const;
 
   void predict(View w, const Inputs& x, Target out, const Mode& mode = {}) const;
   void jvp(View w, const Inputs& x, View v, Target out, const Mode& mode = {}) const;

@@ -98,12 +98,24 @@ def quantities(f, spec: Spec, data: Data, ref: Reference) -> Iterator:
         size = max(bent, curved) * float(np.linalg.norm(v))
         yield name, call(w, x, y, v, **kw), matrix @ v, size
         yield f"{name} (K, P)", call(w, x, y, vs, **kw), vs @ matrix, size
+    slope = float(np.abs(ref.seed.g).max()) * spec.batch
+    yield from of_samples(f, (w, x, y), kw, ref.rows, slope * jac)
     for kind in EXACT_DIAGONALS:
         expected = expected_diagonal(spec, data, ref, kind)
         scale = float(np.abs(expected).sum())
         if kind.startswith("hes") or kind == "bl89":
             scale = max(scale, curved, bent)
         yield f"diag {kind}", f.diag(w, x, y, kind=kind, **kw), expected, scale
+
+
+def of_samples(f, point, kw, rows, scale: float) -> Iterator:
+    """Gradients of single samples, their moments and norms, as `quantities` gives them."""
+    yield "per_sample_grads", f.per_sample_grads(*point, **kw), rows, scale
+    moments = f.grad_moments(*point, **kw)
+    yield "mean of rows", moments["mean"], rows.mean(0), scale
+    yield "second moment", moments["second_moment"], (rows**2).mean(0), scale**2
+    yield "variance", moments["variance"], rows.var(0), scale**2
+    yield "norms", moments["norms"], np.linalg.norm(rows, axis=1), scale
 
 
 def expected_diagonal(spec, data, ref: Reference, kind: str) -> np.ndarray:

@@ -16,7 +16,8 @@ class Reference:
     """Value, Jacobians and Hessians of one problem, from which all else is linear algebra.
 
     Attributes: ``loss``, ``z (N, ...)``, ``grad (P,)``, ``jacobian (N, K, P)``,
-    ``hessian (P, P)``, ``ggn (P, P)``, ``sample_grads (N, P)``, ``fisher (P, P)`` (empirical).
+    ``hessian (P, P)``, ``ggn (P, P)``, ``sample_grads (N, P)``, ``fisher (P, P)`` (empirical),
+    ``rows (N, P)``: N times, of a sum once, the gradients of the samples' parts of the loss.
     """
 
     def __init__(self, spec: Spec, data: Data | None = None):
@@ -31,6 +32,8 @@ class Reference:
         self.loss = seed.value
         parts = np.einsum("nk,nkp->np", seed.g, jac)
         self.grad = parts.sum(0)
+        mean = spec.loss.get("reduction", "mean") == "mean"
+        self.rows = parts * n if mean else parts
         rows = np.einsum("nkl,nlp->nkp", seed.h, jac)
         self.ggn = np.einsum("nkp,nkq->pq", jac, rows)
         curved = np.einsum("nk,nkpq->pq", seed.g, out.h.reshape(n, k, p, p))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 import hesscore as hc
-from oracle.compare import EXACT_DIAGONALS, RTOL, Mismatch, relative_error
+from oracle.compare import EXACT_DIAGONALS, RTOL, Mismatch, of_samples, relative_error
 
 from . import build, recursion
 from .jax_net import JaxReference
@@ -16,6 +16,7 @@ from .shapes import NORMS
 from .spec import AllData, Net, Spec, make_data
 
 OWN_GRADIENTS = ("ggn", "ggn_mc", "empirical_fisher")  # squares of each sample's own gradients
+OF_SAMPLES = (*OWN_GRADIENTS, "per_sample_grads", "grad_moments")
 
 
 def check(spec: Spec, dtype: str = "float64", reference: JaxReference | None = None) -> float:
@@ -83,6 +84,9 @@ def quantities(f, spec: Spec, data: AllData, ref: JaxReference) -> Iterator:
         size = max(bent, curved) * float(np.linalg.norm(v))
         yield name, call(w, x, y, v, **kw), matrix @ v, size
         yield f"{name} (K, P)", call(w, x, y, vs, **kw), vs @ matrix, size
+    if not Net(spec).couples_samples():
+        slope = float(np.abs(ref.seed.g).max()) * spec.batch
+        yield from of_samples(f, (w, x, y), kw, ref.rows, slope * jac)
     for kind in EXACT_DIAGONALS:
         if kind in OWN_GRADIENTS and Net(spec).couples_samples():
             continue
@@ -107,16 +111,16 @@ def _empirical(fishervp):
 
 
 def refusals(f, spec: Spec, net: Net, data: AllData) -> list[str]:
-    """Diagonals that need each sample's own gradient, where samples share statistics."""
+    """Quantities that need each sample's own gradient, where samples share statistics."""
     coupled, wrong = net.couples_samples(), []
     x = data.x if len(data.x) > 1 else next(iter(data.x.values()))
-    for kind in OWN_GRADIENTS if coupled else ():
+    for kind in OF_SAMPLES if coupled else ():
         try:
-            f.diag(data.w, x, data.y, kind=kind, train=spec.train)
+            f.evaluate(data.w, x, data.y, kind, train=spec.train)
         except hc.UnsupportedError as error:
             layers = len({n.parameters[0][0] if n.parameters else id(n) for n in coupled})
             if str(error).count("BatchNorm") < layers:
-                wrong.append(f"diag {kind}: not all layers are named in: {error}")
+                wrong.append(f"{kind}: not all layers are named in: {error}")
         else:
-            wrong.append(f"diag {kind}: not refused")
+            wrong.append(f"{kind}: not refused")
     return wrong

@@ -273,7 +273,8 @@ class JaxReference:
     """Outputs, their Jacobian and second derivatives by JAX; from these all quantities.
 
     Attributes: ``loss``, ``z (N, ...)``, ``grad (P,)``, ``jacobian (N, K, P)``,
-    ``hessian (P, P)``, ``ggn (P, P)``, ``fisher (P, P)`` (empirical), ``seed``: the loss in z.
+    ``hessian (P, P)``, ``ggn (P, P)``, ``fisher (P, P)`` (empirical), ``seed``: the loss in z,
+    ``rows (N, P)``: N times, of a sum once, the gradients of the samples' parts of the loss.
     """
 
     def __init__(self, spec: Spec, data: AllData | None = None):
@@ -306,6 +307,8 @@ class JaxReference:
         self.seed = seed = losses.evaluate(spec.loss, self.z, data.y, data.sample_weight)
         parts = np.einsum("nk,nkp->np", seed.g, jac)
         self.grad = parts.sum(0)
+        mean = spec.loss.get("reduction", "mean") == "mean"
+        self.rows = parts * n if mean else parts
         self.ggn = np.einsum("nkp,nkl,nlq->pq", jac, seed.h, jac, optimize=True)
         self.hessian = self.ggn + self.curved
         share = seed.share[:, None]

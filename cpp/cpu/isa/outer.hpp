@@ -1,0 +1,75 @@
+// Outer products: many numbers, each one multiplication, so that all depends on how they are
+// written. What no cache holds goes past the caches, which otherwise fetch every line first.
+#pragma once
+
+#include "cpu/isa/blocks.hpp"
+
+namespace hesscore::cpu::HC_ISA {
+
+// p is a multiple of kVectorBytes. Such stores are ordered by end_stream().
+#if defined(__AVX512F__)
+HC_INLINE void stream(float* p, Vec<float> x) { _mm512_stream_ps(p, (__m512)x); }
+HC_INLINE void stream(double* p, Vec<double> x) { _mm512_stream_pd(p, (__m512d)x); }
+HC_INLINE void end_stream() { _mm_sfence(); }
+#elif defined(__AVX2__)
+HC_INLINE void stream(float* p, Vec<float> x) { _mm256_stream_ps(p, (__m256)x); }
+HC_INLINE void stream(double* p, Vec<double> x) { _mm256_stream_pd(p, (__m256d)x); }
+HC_INLINE void end_stream() { _mm_sfence(); }
+#else
+template <class T>
+HC_INLINE void stream(T* p, Vec<T> x) {
+  store(p, x);
+}
+HC_INLINE void end_stream() {}
+#endif
+
+// For b < batch: c_b (+)= a_b b_b', rows of n numbers.
+template <class T>
+struct Outer {
+  const T *a, *b;
+  T* c;
+  std::int64_t m, n, batch, stride_a, stride_b, stride_c;
+  bool add;
+
+  static constexpr std::int64_t kCached = 8 << 20;  // bytes
+
+  void run() const {
+    const bool streams = !add && batch * m * n * std::int64_t{sizeof(T)} > kCached;
+    const std::int64_t some = at_least(kTaskWork * kLanes<T> / (2 * at_least(n, 1)), 1);
+    const std::int64_t rows = at_most(some, m), pieces = (m + rows - 1) / rows;
+    const bool serial = batch * m * n < kSerialWork;
+    for_each_task(batch * pieces, serial, [&](std::int64_t i) {
+      const std::int64_t item = i / pieces, first = i % pieces * rows;
+      const std::int64_t last = at_most(first + rows, m);
+      const T *from = a + item * stride_a, *row = b + item * stride_b;
+      T* to = c + item * stride_c;
+      for (std::int64_t r = first; r < last; ++r) {
+        streams ? stream_row(from[r], row, to + r * n) : put_row(from[r], row, to + r * n);
+      }
+      if (streams) end_stream();
+    });
+  }
+
+ private:
+  void put_row(T factor, const T* row, T* to) const {
+    const Vec<T> f = splat(factor);
+    std::int64_t i = 0;
+    for (; i + kLanes<T> <= n; i += kLanes<T>) {
+      const Vec<T> x = f * load(row + i);
+      store(to + i, add ? load(to + i) + x : x);
+    }
+    for (; i < n; ++i) to[i] = add ? to[i] + factor * row[i] : factor * row[i];
+  }
+
+  void stream_row(T factor, const T* row, T* to) const {
+    const Vec<T> f = splat(factor);
+    const auto at = reinterpret_cast<std::uintptr_t>(to) % kVectorBytes / sizeof(T);
+    const std::int64_t head = at_most(at ? kLanes<T> - static_cast<std::int64_t>(at) : 0, n);
+    std::int64_t i = 0;
+    for (; i < head; ++i) to[i] = factor * row[i];
+    for (; i + kLanes<T> <= n; i += kLanes<T>) stream(to + i, f * load(row + i));
+    for (; i < n; ++i) to[i] = factor * row[i];
+  }
+};
+
+}  // namespace hesscore::cpu::HC_ISA
