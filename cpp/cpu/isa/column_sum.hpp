@@ -44,12 +44,16 @@ inline void sum_few(const T* x, std::int64_t rows, std::int64_t columns, bool sq
   store(sum, columns, false, [&](std::int64_t j) { return rest[j]; });
 }
 
-// Partial sums over `slices` of the groups, then their sum: a tall array is shared among threads.
+// Partial sums over `slices` of the groups, then their sum: a tall array is shared among threads. A
+// wide one is shared by its stripes.
 template <class T>
 inline void column_sum(void*, const kernels::ColumnSum::Args& a) {
-  const std::int64_t row = a.positions * a.columns, tall = 4 * kGrain / (row < 1 ? 1 : row) + 1;
-  const std::int64_t slices = (a.groups + tall - 1) / tall;
+  constexpr std::int64_t kManyStripes = 64;
+  const std::int64_t row = a.positions * a.columns;
   const std::int64_t stripes = (a.columns + kBlock - 1) / kBlock, sums = a.batch * a.columns;
+  const std::int64_t some = 4 * kGrain / (row < 1 ? 1 : row) + 1;
+  const std::int64_t tall = stripes < kManyStripes || a.groups < 1 ? some : a.groups;
+  const std::int64_t slices = (a.groups + tall - 1) / tall;
   const std::int64_t bytes = slices * sums * std::int64_t{sizeof(T)};
   if (Workspace* needed = rehearsal()) return needed->add(needed->own[9], bytes);
   T* partial = static_cast<T*>(scratch(9, bytes));

@@ -166,7 +166,7 @@ void register_plumbing(KernelTable& table) {
   HC_ADD(table, Gather, gather);
   HC_ADD(table, SquareSum, square_sum);
   HC_ADD(table, MultiplySum, multiply_sum);
-  HC_ADD(table, ColumnSum, column_sum);
+  HC_ADD_REHEARSED(table, ColumnSum, column_sum);
   HC_ADD(table, Dropout, dropout);
   HC_ADD(table, Rademacher, rademacher);
   HC_ADD(table, RowProject, row_project);
