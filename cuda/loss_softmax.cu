@@ -41,11 +41,13 @@ struct Columns {
       const std::int64_t which = (first + j) / depth;
       const bool here = first + j == which * depth + row.d;
       const T root = here ? std::sqrt(row.weight) : T(0);
-      const T of_column = here ? row.probability(which) : T(0);
+      T tail = T(0);
+      row.each([&](std::int64_t c, T, T p) { tail += c > which ? p : T(0); });
+      tail = row.sum(tail);
+      const T pivot = here ? Rule::pivot(row.omega, row.probability(which), tail) : T(0);
       row.each([&](std::int64_t c, T, T p) {
-        const T hit = T(c == which);
-        out.put(j * size + row.index(c),
-                math::weighted(root, Rule::column(row.omega, of_column, p, hit)));
+        const T below = c > which ? Rule::below(pivot, p, tail) : T(0);
+        out.put(j * size + row.index(c), math::weighted(root, c == which ? pivot : below));
       });
     });
   }

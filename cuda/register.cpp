@@ -12,6 +12,7 @@ void register_all(KernelTable& table, Precision precision) {
   register_max_pooling(table);
   register_embeddings(table);
   register_embedding_samples(table);
+  register_columns(table);
   register_reductions(table);
   register_random(table);
   register_vectors(table);

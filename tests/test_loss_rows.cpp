@@ -20,6 +20,38 @@ TEST("extreme logits give finite losses and curvatures") {
   });
 }
 
+TEST("columns of saturated logits are those of the exact Hessian") {
+  check::for_tables([](const KernelTable& table, auto zero) {
+    using T = decltype(zero);
+    LossSpec spec{.kind = LossKind::cross_entropy, .samples = 6, .classes = 3, .mean = false};
+    Problem<T> p(table, spec, false);
+    const double logits[] = {1e4, 0,   -1e4, -1e4, 1e4, 0,  0,    -1e4, 1e4,
+                             1e4, 1e4, -1e4, 30,   0,   10, -1e4, 1e4,  1e4};
+    for (std::int64_t i = 0; i < 18; ++i) p.z[i] = T(logits[i]);
+    Guarded<T> columns(2 * 18, 5);
+    p.columns(columns.out(), 0, 2);
+    for (std::int64_t n = 0; n < 6; ++n) {
+      const double top = std::max({logits[3 * n], logits[3 * n + 1], logits[3 * n + 2]});
+      double e[3], sum = 0;
+      for (int c = 0; c < 3; ++c) sum += e[c] = std::exp(logits[3 * n + c] - top);
+      for (int c = 0; c < 3; ++c) {
+        for (int k = 0; k <= c; ++k) {
+          const double rest = (sum - e[c] > 0.5 ? sum - e[c] : e[(c + 1) % 3] + e[(c + 2) % 3]);
+          const double exact = c == k ? e[c] * rest / sum / sum : -e[c] * e[k] / sum / sum;
+          double found = 0;
+          for (int j = 0; j < 2; ++j) {
+            const T* column = &columns.data()[j * 18 + 3 * n];
+            found += double(column[c]) * double(column[k]);
+          }
+          const double size = std::sqrt(e[c] * e[k]) / sum;
+          CHECK(std::isfinite(found) &&
+                std::fabs(found - exact) <= 8 * check::kTolerance<T> * size);
+        }
+      }
+    }
+  });
+}
+
 TEST("a label that is no class shows as NaN, an empty batch as zero") {
   check::for_tables([](const KernelTable& table, auto zero) {
     using T = decltype(zero);
@@ -58,8 +90,8 @@ TEST("every shape of rows agrees with the plain kernels in float64") {
         Guarded<R> dz(reps * n, 7);
         problem.seed(out[0].out(), out[1].out(), out[2].out(), out[3].out(), out[4].out());
         problem.hessian(dz.in(), out[5].out(true), reps);
-        const std::int64_t columns = spec.classes * spec.positions;
-        problem.columns(out[6].out(), (columns - 1) / 2, columns > 1 ? reps : 1);
+        const std::int64_t columns = math::column_count(spec);
+        if (columns > 0) problem.columns(out[6].out(), (columns - 1) / 2, columns > 1 ? reps : 1);
         return out;
       };
       const auto found = run(p);

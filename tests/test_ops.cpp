@@ -108,9 +108,9 @@ class Problem {
     f_.product(kind, flat(w_), batch(), flat(v), out.target({params()}));
     return out.read();
   }
-  Values diagonal(hc::Diag kind) {
+  Values diagonal(hc::Diag kind, std::int64_t max_memory = 0) {
     Guarded<T> out(params());
-    f_.evaluate(flat(w_), batch(), {.diag = {kind, out.target({params()})}});
+    f_.evaluate(flat(w_), batch(), {.diag = {{kind, out.target({params()}), 1, 0, max_memory}}});
     return out.read();
   }
   // The gradient of one sample's loss, from a batch of one.
@@ -261,6 +261,16 @@ TEST("GGN product is symmetric and positive; its exact diagonal matches") {
   });
 }
 
+TEST("exact Hessian diagonal matches products, whatever travels together") {
+  each_row([](const OpCase&, Problem<double>& p) {
+    const Values dense = p.dense_diagonal(hc::Product::hessian);
+    CHECK(distance(p.diagonal(hc::Diag::hessian), dense) < 1e-11);
+    CHECK(distance(p.diagonal(hc::Diag::hessian, 1), dense) < 1e-11);
+    CHECK(distance(p.diagonal(hc::Diag::hessian, 6000), dense) < 1e-11);
+    CHECK(distance(p.diagonal(hc::Diag::ggn, 1), p.dense_diagonal(hc::Product::ggn)) < 1e-11);
+  });
+}
+
 TEST("empirical Fisher diagonal matches its products") {
   each_row([](const OpCase&, Problem<double>& p) {
     CHECK(distance(p.diagonal(hc::Diag::empirical_fisher),
@@ -320,6 +330,7 @@ TEST("float32 stays near float64") {
     CHECK(distance(q.diagonal(hc::Diag::hesscale), p.diagonal(hc::Diag::hesscale)) < 1e-4);
     CHECK(distance(q.per_sample_grads(), p.per_sample_grads()) < 1e-4);
     CHECK(distance(q.norms(), p.norms()) < 1e-4);
+    CHECK(distance(q.diagonal(hc::Diag::hessian), p.diagonal(hc::Diag::hessian)) < 1e-4);
     CHECK_CLOSE(q.loss(), p.loss(), 1e-4);
     if (check::failures > before) std::printf("  in row: %s\n", row.name.c_str());
   }

@@ -3,6 +3,7 @@
 // read liveness off the call. "rep" counts stacked tangents or columns that share the values x.
 #pragma once
 
+#include "backend/keys/columns.hpp"
 #include "backend/keys/conjugate_gradients.hpp"
 #include "backend/keys/convolutions.hpp"
 #include "backend/keys/embeddings.hpp"

@@ -35,6 +35,7 @@ struct Variant {
       name::register_max_pooling(table);                                         \
       name::register_broadcasts(table);                                          \
       name::register_embeddings(table);                                          \
+      name::register_columns(table);                                             \
     }                                                                            \
   }
 

@@ -57,8 +57,9 @@ HC_HD Jet<T> exponential_unit(T x, T scale, T alpha, T width) {
 }  // namespace detail
 
 // `projection`: f(x) = x wherever f' is not 0, and the derivatives at f(x) are those at x.
+// `affine`: f is affine, piece by piece.
 struct Relu {
-  static constexpr bool projection = true;
+  static constexpr bool projection = true, affine = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T) {
     return detail::linear_piece(x, x > 0 ? x : T(0), x > 0 ? T(1) : T(0));
@@ -67,6 +68,7 @@ struct Relu {
 
 struct LeakyRelu {  // alpha: the slope on the left
   static constexpr double alpha = 0.01;
+  static constexpr bool affine = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T a) {
     return detail::linear_piece(x, x > 0 ? x : a * x, x > 0 ? T(1) : a);
@@ -171,7 +173,7 @@ struct LogSigmoid {  // -log(1 + e^-x)
 };
 
 struct Hardtanh {  // x, cut at -1 and 1
-  static constexpr bool projection = true;
+  static constexpr bool projection = true, affine = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T) {
     const T low = x < -1 ? T(-1) : x;
@@ -180,7 +182,7 @@ struct Hardtanh {  // x, cut at -1 and 1
 };
 
 struct Relu6 {  // x, cut at 0 and 6
-  static constexpr bool projection = true;
+  static constexpr bool projection = true, affine = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T) {
     const T low = x < 0 ? T(0) : x;
@@ -189,6 +191,7 @@ struct Relu6 {  // x, cut at 0 and 6
 };
 
 struct Hardsigmoid {  // relu6(x + 3) / 6
+  static constexpr bool affine = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T) {
     const Jet<T> j = Relu6::at(x + 3, T(0));

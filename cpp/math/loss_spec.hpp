@@ -33,7 +33,13 @@ struct LossSpec {
   double delta = 1;  // huber
 };
 
-// Square-root columns of the loss Hessian are real but for the Gaussian NLL in (mean,
+// Square-root columns of the loss Hessian: one less than classes for cross-entropy, whose Hessian
+// has no curvature along (1, ..., 1).
+HC_HD std::int64_t column_count(const LossSpec& s) {
+  return (s.kind == LossKind::cross_entropy ? s.classes - 1 : s.classes) * s.positions;
+}
+
+// They are real but for the Gaussian NLL in (mean,
 // log-variance), whose 2x2 Hessian has one negative eigenvalue: its second column counts
 // negatively.
 HC_HD double column_sign(const LossSpec& s, std::int64_t column) {

@@ -101,10 +101,16 @@ struct CrossEntropy {
   static HC_HD T bl89(T t, T p) {
     return t * p * (1 - p);
   }
-  // component c of column k of S, S S' = H; hit = [c = k]
+  // Column k of the Cholesky factor S of H / omega = diag(p) - p p', with tail = sum_{c>k} p_c:
+  //   S_kk = sqrt(p_k tail / (p_k + tail)),   S_ck = -p_c / tail S_kk for c > k,   0 for c < k.
+  // The last column is zero. Both ratios are at most one, and no 1 - p, which cancels, is formed.
   template <class T>
-  static HC_HD T column(T omega, T p_of_column, T p, T hit) {
-    return std::sqrt(omega * p_of_column) * (hit - p);
+  static HC_HD T pivot(T omega, T p, T tail) {
+    return tail > 0 ? std::sqrt(omega * (p / (p + tail)) * tail) : tail;
+  }
+  template <class T>
+  static HC_HD T below(T pivot, T p, T tail) {
+    return tail > 0 ? -(p / tail) * pivot : tail;
   }
   // gradient for a label drawn from p; hit = [c = label]
   template <class T>

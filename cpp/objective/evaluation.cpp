@@ -21,7 +21,8 @@ Sweep forward(Sweep sweep) {
 std::int64_t chunk_of(const Graph& graph, std::int64_t batch, std::int64_t total) {
   std::int64_t widest = 1;
   for (const Node& n : graph.nodes()) widest = std::max(widest, element_count(n.shape));
-  return std::clamp<std::int64_t>(kChunkElements / (widest * batch), 1, total);
+  return std::clamp<std::int64_t>(kChunkElements / (widest * batch), 1,
+                                  std::max<std::int64_t>(total, 1));
 }
 
 }  // namespace
@@ -50,15 +51,32 @@ ParameterSink Evaluation::sink_at(Operand to) const {
   return sink;
 }
 
+// Of one column on its way down, at most: adjoints of two layers and what squaring takes; the uses
+// of shared layers wait for each other.
+std::int64_t Evaluation::column_bytes() const {
+  std::vector<int> uses(graph_.groups().size(), 0);
+  for (const Node& n : graph_.nodes()) {
+    if (n.group >= 0) ++uses[static_cast<std::size_t>(n.group)];
+  }
+  std::int64_t widest = 0, waiting = 0;
+  for (const Node& n : graph_.nodes()) {
+    const std::int64_t size = r_.batch * element_count(n.shape);
+    widest = std::max(widest, size);
+    if (n.group >= 0 && uses[static_cast<std::size_t>(n.group)] > 1) waiting += 2 * size;
+  }
+  return (4 * widest + waiting) * static_cast<std::int64_t>(size_of(r_.dtype));
+}
+
 void Evaluation::emit() {
   if (r_.predict) {
     e_.call<kernels::Copy>(
         {sweep_.output(), e_.external(kPortPredict), 1, loss_.size(), loss_.size(), loss_.size()});
   }
   const auto seed = [&](bool wanted) { return wanted ? e_.temporary(loss_.size()) : Operand{}; };
-  const bool second = wants(Diag::hesscale) || wants(Diag::bl89) || wants(Diag::hutchinson);
+  const bool second =
+      wants(Diag::hesscale) || wants(Diag::bl89) || wants(Diag::hutchinson) || wants(Diag::hessian);
   g_ = seed(r_.grad || second || of_samples());
-  h_ = seed(wants(Diag::hesscale) || wants(Diag::hesscale_gn));
+  h_ = seed(wants(Diag::hesscale) || wants(Diag::hesscale_gn) || wants(Diag::hessian));
   b_ = seed(wants(Diag::bl89));
   f_ = seed(wants(Diag::empirical_fisher));
   loss_.seed({watched(e_.external(kPortLoss)), g_, h_, b_, f_});
@@ -70,9 +88,10 @@ void Evaluation::backward() {
   if (r_.grad) gradient = sink_at(e_.external(kPortGrad));
   ParameterSink* const sink = r_.grad ? &gradient : nullptr;
   NodeArrays g;
-  if (wants(Diag::hutchinson)) sweep_.keep_adjoints();
+  if (wants(Diag::hutchinson) || wants(Diag::hessian)) sweep_.keep_adjoints();
   const bool apart = h_ || b_ || wants(Diag::hutchinson);  // from those of single samples
-  if (h_ || b_) {
+  if (std::any_of(r_.diag.begin(), r_.diag.end(),
+                  [](const DiagRequest& d) { return is_recursive(d.kind); })) {
     g = recursive_diagonals(g_, sink);
   } else if (g_ && (apart || !of_samples())) {
     g = sweep_.vjp(g_, 1, sink);
@@ -81,6 +100,10 @@ void Evaluation::backward() {
   for (std::size_t i = 0; i < r_.diag.size(); ++i) {
     const Diag kind = r_.diag[i].kind;
     if (kind == Diag::hutchinson) hutchinson(i, g);
+    if (kind == Diag::hessian) {
+      ParameterSink at = diag_sink(i);
+      HessianDiagonal(graph_, e_, sweep_, loss_, r_.diag[i].max_memory).emit(g, h_, at);
+    }
     if (kind == Diag::ggn || kind == Diag::ggn_mc || kind == Diag::empirical_fisher) {
       squared_columns(i);
     }
@@ -108,18 +131,12 @@ void Evaluation::squared_columns(std::size_t i) {
   } else if (d.kind == Diag::ggn_mc) {
     sweep_.vjp_squares(loss_.samples(clock_seed(i), d.samples), d.samples, 1, sink);
   } else {
-    const std::int64_t columns = loss_.column_count();
-    const std::int64_t chunk = chunk_of(graph_, r_.batch, columns);
-    for (std::int64_t first = 0; first < columns;) {
-      const double sign = math::column_sign(loss_.spec(), first);
-      std::int64_t count = 1;
-      while (count < chunk && first + count < columns &&
-             math::column_sign(loss_.spec(), first + count) == sign) {
-        ++count;
-      }
-      sweep_.vjp_squares(loss_.columns(first, count), count, sign, sink);
-      first += count;
-    }
+    const std::int64_t chunk = d.max_memory > 0
+                                   ? chunk_size(d.max_memory, column_bytes(), loss_.column_count())
+                                   : chunk_of(graph_, r_.batch, loss_.column_count());
+    loss_.each_chunk(chunk, [&](Operand columns, std::int64_t count, double sign) {
+      sweep_.vjp_squares(columns, count, sign, sink);
+    });
   }
   sink.finish(e_);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "objective/compose.hpp"
+#include "objective/hessian_diagonal.hpp"
 
 namespace hesscore {
 
@@ -15,6 +16,7 @@ class Evaluation {
   void backward();
   NodeArrays recursive_diagonals(Operand g, ParameterSink* gradient);
   void squared_columns(std::size_t i);
+  std::int64_t column_bytes() const;
   void hutchinson(std::size_t i, const NodeArrays& g);
   void samples(ParameterSink* gradient);
 

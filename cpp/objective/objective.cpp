@@ -126,7 +126,9 @@ double Objective::evaluate(View w, const Batch& batch, const Outputs& out, const
     if (d.samples < 1) throw OptionError("samples", ">= 1", std::to_string(d.samples));
     const bool sampled = d.kind == Diag::ggn_mc || d.kind == Diag::hutchinson;
     b.add(kPortDiag + static_cast<int>(r.diag.size()), d.out.data);
-    r.diag.push_back({d.kind, sampled ? d.samples : 1});
+    const bool in_chunks = d.kind == Diag::hessian || d.kind == Diag::ggn;
+    if (d.max_memory < 0) throw OptionError("max_memory", ">= 0", std::to_string(d.max_memory));
+    r.diag.push_back({d.kind, sampled ? d.samples : 1, in_chunks ? d.max_memory : 0});
     clock.push_back(d.seed);
   }
   r.tracked = mode.track && mode.train && !graph().buffers().empty();
@@ -149,11 +151,12 @@ void Objective::grad_moments(View w, const Batch& batch, const GradMoments& out,
 }
 
 std::int64_t Objective::memory(std::int64_t batch, const std::vector<std::string>& quantities,
-                               DType dtype, bool train, int samples) const {
+                               DType dtype, bool train, int samples,
+                               std::int64_t max_memory) const {
   if (batch < 1) throw OptionError("batch", "a positive number", std::to_string(batch));
   Workspace needed;
   std::int64_t bytes = 0;
-  for (Request& r : requests_for(quantities, samples)) {
+  for (Request& r : requests_for(quantities, samples, max_memory)) {
     r.dtype = dtype;
     r.batch = batch;
     r.train = train;

@@ -46,8 +46,7 @@ ProductPasses::Outputs ProductPasses::to_outputs(Operand v) {
   if (!u_) return {std::move(d), dz, loss_.hessian(dz, r_.reps)};
   const Operand projected = e_.temporary(r_.reps * loss_.size());
   const std::int64_t samples = r_.product == Product::fisher_mc ? r_.samples : 1;
-  e_.call<kernels::RowProject>(
-      {u_, dz, projected, samples, r_.batch, loss_.column_count(), r_.reps});
+  e_.call<kernels::RowProject>({u_, dz, projected, samples, r_.batch, loss_.outputs(), r_.reps});
   return {std::move(d), dz, projected};
 }
 

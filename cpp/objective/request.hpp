@@ -11,6 +11,7 @@ namespace hesscore {
 struct DiagRequest {
   Diag kind;
   int samples = 1;
+  std::int64_t max_memory = 0;  // bytes for columns that travel together; 0: a good amount
   auto operator<=>(const DiagRequest&) const = default;
 };
 

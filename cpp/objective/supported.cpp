@@ -31,6 +31,7 @@ constexpr Quantity kQuantities[] = {{"predict", false},
                                     {"ggn_mc", true},
                                     {"hutchinson", false},
                                     {"empirical_fisher", true},
+                                    {"hessian", false},
                                     {"per_sample_grads", true},
                                     {"grad_moments", true}};
 
@@ -41,7 +42,8 @@ constexpr std::pair<std::string_view, Diag> kDiagonals[] = {
     {"ggn", Diag::ggn},
     {"ggn_mc", Diag::ggn_mc},
     {"hutchinson", Diag::hutchinson},
-    {"empirical_fisher", Diag::empirical_fisher}};
+    {"empirical_fisher", Diag::empirical_fisher},
+    {"hessian", Diag::hessian}};
 
 std::string_view name_of(Diag kind) {
   for (const auto& [name, known] : kDiagonals) {
@@ -100,7 +102,8 @@ std::vector<std::vector<std::string>> supported(const Graph& graph, bool train) 
   return rows;
 }
 
-std::vector<Request> requests_for(const std::vector<std::string>& quantities, int samples) {
+std::vector<Request> requests_for(const std::vector<std::string>& quantities, int samples,
+                                  std::int64_t max_memory) {
   std::vector<Request> products;
   Request r;
   bool evaluated = false;
@@ -111,7 +114,8 @@ std::vector<Request> requests_for(const std::vector<std::string>& quantities, in
                                            [&](const auto& d) { return d.first == name; });
     if (known != std::end(kDiagonals)) {
       const bool sampled = known->second == Diag::ggn_mc || known->second == Diag::hutchinson;
-      r.diag.push_back({known->second, sampled ? samples : 1});
+      const bool in_chunks = known->second == Diag::hessian || known->second == Diag::ggn;
+      r.diag.push_back({known->second, sampled ? samples : 1, in_chunks ? max_memory : 0});
     } else if (name == "grad") {
       r.grad = true;
     } else if (name == "predict") {

@@ -33,8 +33,12 @@ void Bilinear::vjp(Emit& e, const Site& s, const VjpPorts& p) const {
 
 void Bilinear::vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const {
   if (p.dgx[0]) {
-    product_x(e, s, p.v[0], p.gy, p.dgx[0], {p.reps, true, false, p.stride}, false);
-    product_x(e, s, s.w[0], p.dgy, p.dgx[0].adding(), {p.reps, false, true}, false);
+    Out dgx = p.dgx[0];
+    if (!p.v.empty()) {
+      product_x(e, s, p.v[0], p.gy, dgx, {p.reps, true, false, p.stride}, false);
+      dgx = dgx.adding();
+    }
+    product_x(e, s, s.w[0], p.dgy, dgx, {p.reps, false, true}, false);
   }
   if (p.hw.empty()) return;
   const Stack stack{p.reps, true, false, p.stride};

@@ -89,6 +89,12 @@ void Convolution::dual_w(Emit& e, const Site& s, In gy, In hy, Out gw, Out hw) c
       {.y = gy, .x = s.x[0], .y2 = hy, .w = gw, .w2 = hw, .g = geometry(s)});
 }
 
+std::vector<Op::ParameterColumns> Convolution::parameter_columns(Emit&, const Site& s) const {
+  std::vector<ParameterColumns> all{{{geometry(s), transposed_}, s.x[0]}};
+  if (o_.bias) all.push_back(bias_columns(s.y_size() / out_, out_));
+  return all;
+}
+
 void Convolution::deposit_squares(Emit& e, const Uses& uses, std::int64_t reps, double scale,
                                   const std::vector<Out>& to) const {
   if (uses.size() > 1) return Op::deposit_squares(e, uses, reps, scale, to);

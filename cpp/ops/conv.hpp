@@ -18,6 +18,8 @@ class Convolution : public Bilinear {
   Shape output_shape(const std::vector<Shape>& x) const override;
   std::vector<ParameterShape> parameters() const override;
   MemoryOrder order() const override { return MemoryOrder::channels_last; }
+  bool has_parameter_columns() const override { return true; }
+  std::vector<ParameterColumns> parameter_columns(Emit& e, const Site& s) const override;
   void deposit_squares(Emit& e, const Uses& uses, std::int64_t reps, double scale,
                        const std::vector<Out>& to) const override;
 

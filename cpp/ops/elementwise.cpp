@@ -89,6 +89,12 @@ bool Elementwise::is_projection() const {
   return projection;
 }
 
+bool Elementwise::is_affine(bool, int) const {
+  bool affine = false;
+  math::dispatch(act_.id, [&](auto rule) { affine = requires { decltype(rule)::affine; }; });
+  return affine;
+}
+
 double Elementwise::mean_square_slope() const {
   constexpr double kNear = 1e-9;
   double sum = 0;

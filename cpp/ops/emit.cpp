@@ -31,7 +31,19 @@ Operand Emit::external(int port, std::int64_t element_size) {
   return add(std::move(slot));
 }
 
-void Emit::next_phase() { phase_begin_.push_back(steps_.size()); }
+void Emit::next_phase(std::int64_t times) {
+  phase_begin_.push_back(steps_.size());
+  times_.push_back(times);
+}
+
+// What a phase that is run again and again leaves for a later one is alive in all of its runs.
+void Emit::keep_results_of_repeated_phases() {
+  for (Slot& s : slots_) {
+    const auto phase = static_cast<std::size_t>(s.first_phase);
+    if (s.first < 0 || s.first_phase == s.last_phase || times_[phase] == 1) continue;
+    s.first = static_cast<int>(phase_begin_[phase]);
+  }
+}
 
 void Emit::take_back() {
   const std::size_t args = steps_.back().args;

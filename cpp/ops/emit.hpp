@@ -92,12 +92,14 @@ class Emit {
   void take_back();
 
   // Steps emitted from here on belong to the next phase: it can be run again and again on what the
-  // earlier phases left behind.
-  void next_phase();
+  // earlier phases left behind, and is run `times` times in a run of the whole plan.
+  void next_phase(std::int64_t times = 1);
+  std::int64_t times() const { return times_.back(); }  // of this phase
 
  private:
   friend class Plan;
   Operand add(Slot slot);
+  void keep_results_of_repeated_phases();
   std::size_t append(const void* args, std::size_t bytes);
   void touch(const Operand& o, std::size_t at, const void* args);
 
@@ -109,6 +111,7 @@ class Emit {
   std::vector<Patch> patches_;
   std::vector<std::byte> args_;
   std::vector<std::size_t> phase_begin_{0};
+  std::vector<std::int64_t> times_{1};  // of each phase
 };
 
 }  // namespace hesscore

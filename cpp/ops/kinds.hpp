@@ -19,6 +19,7 @@ class Elementwise : public Op {
   MemoryOrder order() const override { return MemoryOrder::any; }
   bool is_elementwise() const override { return true; }
   bool is_projection() const override;
+  bool is_affine(bool train, int moving) const override;
   Shape output_shape(const std::vector<Shape>& x) const override { return x.at(0); }
   void forward(Emit& e, const Site& s, Out y) const override;
   void jvp(Emit& e, const Site& s, const JvpPorts& p) const override;
@@ -34,6 +35,7 @@ class Elementwise : public Op {
 
 class FixedMap : public Op {
  public:
+  bool is_affine(bool, int) const override { return true; }
   void forward(Emit& e, const Site& s, Out y) const override;
   void jvp(Emit& e, const Site& s, const JvpPorts& p) const override;
   void vjp(Emit& e, const Site& s, const VjpPorts& p) const override;
@@ -54,6 +56,7 @@ class FixedMap : public Op {
 // One weight, an optional bias, one input.
 class Bilinear : public Op {
  public:
+  bool is_affine(bool, int) const override { return true; }
   void forward(Emit& e, const Site& s, Out y) const override;
   void jvp(Emit& e, const Site& s, const JvpPorts& p) const override;
   void vjp(Emit& e, const Site& s, const VjpPorts& p) const override;

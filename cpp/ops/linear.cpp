@@ -112,6 +112,19 @@ void Linear::dual_w(Emit& e, const Site& s, In gy, In hy, Out gw, Out hw) const 
   e.call<kernels::DualProduct>({gy, hy, s.x[0], gw, hw, out_, in_, rows(s), true});
 }
 
+// As a convolution of single pixels.
+std::vector<Op::ParameterColumns> Linear::parameter_columns(Emit&, const Site& s) const {
+  ParameterColumns weight{{}, s.x[0]};
+  math::ConvGeometry& g = weight.columns.g;
+  g.n = rows(s);
+  g.h = g.w = g.oh = g.ow = 1;
+  g.c = in_;
+  g.o = out_;
+  std::vector<ParameterColumns> all{weight};
+  if (bias_) all.push_back(bias_columns(g.n, out_));
+  return all;
+}
+
 Op::GramCost Linear::gram_cost(const Site& a, const Site& b) const {
   return {rows(a) * rows(b) * out_, (rows(a) + rows(b)) * in_ * out_};
 }

@@ -12,6 +12,9 @@ class Linear : public Bilinear {
   std::string describe() const override;
   Shape output_shape(const std::vector<Shape>& x) const override;
   std::vector<ParameterShape> parameters() const override;
+  bool is_dense(const Site& s) const override { return rows(s) == s.batch; }
+  bool has_parameter_columns() const override { return true; }
+  std::vector<ParameterColumns> parameter_columns(Emit& e, const Site& s) const override;
   GramCost gram_cost(const Site& a, const Site& b) const override;
   Operand gram(Emit& e, const Site& a, const Site& b) const override;
   void gram_apply(Emit& e, const Site& a, const Site& b, In k, In c, Out u) const override;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "hesscore/graph.hpp"
+#include "math/losses.hpp"
 #include "ops/emit.hpp"
 
 namespace hesscore {
@@ -33,9 +34,21 @@ class LossSite {
   void seed(const Seeds& to);
   Operand hessian(In dz, std::int64_t reps);                // H_L dz
   Operand columns(std::int64_t first, std::int64_t count);  // square-root columns
-  Operand samples(In clock, std::int64_t samples);          // columns drawn from the model
-  std::int64_t column_count() const { return spec_.classes * spec_.positions; }
-  std::int64_t size() const { return spec_.samples * column_count(); }  // of z
+  // f(columns, count, sign) for all square-root columns, `chunk` of them at a time.
+  template <class F>
+  void each_chunk(std::int64_t chunk, F f) {
+    for (std::int64_t first = 0, count = 1; first < column_count(); first += count) {
+      const double sign = math::column_sign(spec_, first);
+      for (count = 1; count < chunk && first + count < column_count(); ++count) {
+        if (math::column_sign(spec_, first + count) != sign) break;
+      }
+      f(columns(first, count), count, sign);
+    }
+  }
+  Operand samples(In clock, std::int64_t samples);  // columns drawn from the model
+  std::int64_t column_count() const { return math::column_count(spec_); }
+  std::int64_t outputs() const { return spec_.classes * spec_.positions; }  // of a sample
+  std::int64_t size() const { return spec_.samples * outputs(); }           // of z
   const math::LossSpec& spec() const { return spec_; }
 
  private:

@@ -11,6 +11,7 @@ class Multiply : public Op {
  public:
   std::string_view type() const override { return "Multiply"; }
   MemoryOrder order() const override { return MemoryOrder::any; }
+  bool is_affine(bool, int moving) const override { return moving == 1; }
   Shape output_shape(const std::vector<Shape>& x) const override;
   void forward(Emit& e, const Site& s, Out y) const override;
   void jvp(Emit& e, const Site& s, const JvpPorts& p) const override;

@@ -90,10 +90,10 @@ void Normalization::vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const 
   kernels::NormSecond::Args a{.x = s.x[0], .statistics = s.saved[0], .w = weight(s), .gy = p.gy};
   a.dx = p.dx[0];
   a.dgy = p.dgy;
-  if (weight_) a.dw = p.v[0];
+  if (weight_ && !p.v.empty()) a.dw = p.v[0];
   a.dgx = p.dgx[0];
-  if (weight_) a.hw = p.hw[0];
-  if (bias_) a.hb = p.hw[1];
+  if (weight_ && !p.hw.empty()) a.hw = p.hw[0];
+  if (bias_ && !p.hw.empty()) a.hb = p.hw[1];
   a.g = geometry(s);
   a.reps = p.reps;
   a.stride = p.stride;
@@ -114,6 +114,23 @@ void Normalization::diag(Emit& e, const Site& s, const DiagPorts& p) const {
   a.gauss_newton = p.gauss_newton;
   a.flat = couples_samples(s.train);
   e.call<kernels::NormDiagonal>(a);
+}
+
+std::vector<Op::ParameterColumns> Normalization::parameter_columns(Emit& e, const Site& s) const {
+  const std::int64_t units = element_count(weights_);
+  const ParameterColumns bias = bias_columns(s.y_size() / units, units);
+  std::vector<ParameterColumns> all;
+  if (weight_) {
+    ParameterColumns weight = bias;  // a group for each channel
+    weight.columns.constant = false;
+    weight.columns.g.c = weight.columns.g.groups = units;
+    const Operand xhat = e.temporary(s.y_size());
+    e.call<kernels::NormForward>({s.x[0], s.saved[0], {}, {}, xhat, geometry(s)});
+    weight.x = xhat;
+    all.push_back(weight);
+  }
+  if (bias_) all.push_back(bias);
+  return all;
 }
 
 // The gradients of a sample are sums over its positions in all uses: gy xhat and gy, side by side.

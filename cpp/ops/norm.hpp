@@ -21,6 +21,8 @@ class Normalization : public Op {
   void vjp(Emit& e, const Site& s, const VjpPorts& p) const override;
   void vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const override;
   void diag(Emit& e, const Site& s, const DiagPorts& p) const override;
+  bool has_parameter_columns() const override { return true; }
+  std::vector<ParameterColumns> parameter_columns(Emit& e, const Site& s) const override;
   void deposit_per_sample(Emit& e, const Uses& uses, SampleRange samples,
                           const std::vector<SampleRows>& to) const override;
   void deposit_squares(Emit& e, const Uses& uses, std::int64_t reps, double scale,
@@ -63,6 +65,7 @@ class BatchNorm final : public Normalization {
   std::vector<Operand> save(Emit& e, const Site& s) const override;
   void track(Emit& e, const Site& s) const override;
   bool couples_samples(bool train) const override { return train || !o_.track_running_stats; }
+  bool is_affine(bool train, int) const override { return !couples_samples(train); }
 
  protected:
   math::NormGeometry geometry(const Site& s) const override;

@@ -18,6 +18,19 @@ Op::~Op() = default;
 
 std::string describe(const Op* op) { return op ? op->describe() : "input"; }
 
+std::vector<Op::ParameterColumns> Op::parameter_columns(Emit&, const Site&) const { return {}; }
+
+Op::ParameterColumns Op::bias_columns(std::int64_t rows, std::int64_t units) {
+  ParameterColumns bias;
+  math::ConvGeometry& g = bias.columns.g;
+  g.n = rows;
+  g.h = g.w = g.oh = g.ow = 1;
+  g.c = 1;
+  g.o = units;
+  bias.columns.constant = true;
+  return bias;
+}
+
 Op::GramCost Op::gram_cost(const Site&, const Site&) const { return {}; }
 
 Operand Op::gram(Emit&, const Site&, const Site&) const {

@@ -134,6 +134,20 @@ class Op {
   virtual void vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const = 0;
   virtual void diag(Emit& e, const Site& s, const DiagPorts& p) const = 0;
 
+  // Is y affine, piece by piece, in the inputs, `moving` of which change, with fixed parameters?
+  virtual bool is_affine(bool /*train*/, int /*moving*/) const { return false; }
+  // Is y = W x + b with one product for each sample, W first among the parameters?
+  virtual bool is_dense(const Site& /*s*/) const { return false; }
+  // How each parameter moves the output, the input fixed.
+  struct ParameterColumns {
+    math::WeightColumns columns;
+    In x;
+  };
+  virtual bool has_parameter_columns() const { return false; }
+  virtual std::vector<ParameterColumns> parameter_columns(Emit& e, const Site& s) const;
+  // Those of a bias: it moves `units` numbers in each of `rows` rows.
+  static ParameterColumns bias_columns(std::int64_t rows, std::int64_t units);
+
   // Layers whose output is linear in their parameters, S v = P(v, x), may state the Gram matrix
   // K = S_a S_b' between two uses a, b of theirs: u (+)= K c without forming S_b' c. Costs are
   // multiply-adds of a product with K, and of S_a followed by S_b'; zero without a rule.

@@ -8,9 +8,11 @@ namespace hesscore {
 Plan::Plan(Emit&& emit, Device& device)
     : device_(device),
       args_(std::move(emit.args_)),
-      phase_begin_(std::move(emit.phase_begin_)),
-      recordings_(device) {
+      phase_begin_(emit.phase_begin_),
+      times_(emit.times_),
+      recordings_(device, phase_begin_.size()) {
   std::int64_t total = 0;
+  emit.keep_results_of_repeated_phases();
   const auto offsets = pack_arena(emit.slots_, phase_begin_.size(), &total);
   if (total > 0) arena_ = Buffer(device, static_cast<std::size_t>(total));
   for (const Step& s : emit.steps_) steps_.emplace_back(s.kernel, args_.data() + s.args);
@@ -36,6 +38,7 @@ Plan::Plan(Emit&& emit, Device& device)
 
 std::int64_t Plan::memory(Emit&& emit, Workspace& needed) {
   std::int64_t total = 0;
+  emit.keep_results_of_repeated_phases();
   pack_arena(emit.slots_, emit.phase_begin_.size(), &total);
   for (const Patch& p : emit.patches_) {  // some address, which nobody reads
     reinterpret_cast<Operand*>(emit.args_.data() + p.operand)->ptr = emit.args_.data();
@@ -72,6 +75,15 @@ void Plan::bind(int port, const void* address) {
   }
 }
 
+void Plan::run() {
+  if (std::all_of(times_.begin(), times_.end(), [](std::int64_t n) { return n == 1; })) {
+    return run_steps(0, steps_.size());
+  }
+  for (std::size_t phase = 0; phase < times_.size(); ++phase) {
+    for (std::int64_t i = 0; i < times_[phase]; ++i) run_phase(phase);
+  }
+}
+
 void Plan::run_phase(std::size_t phase) { run_steps(phase_begin_[phase], phase_begin_[phase + 1]); }
 
 bool Plan::uses(int port) const {
@@ -80,6 +92,7 @@ bool Plan::uses(int port) const {
 }
 
 void Plan::run_steps(std::size_t begin, std::size_t end) {
+  if (begin == end) return;
   const auto work = [&] {
     void* const stream = device_.stream();
     for (std::size_t i = begin; i < end; ++i) steps_[i].first(stream, steps_[i].second);

@@ -18,7 +18,7 @@ class Plan {
 
   void bind(int port, const void* address);  // ports that the plan does not use are ignored
   bool uses(int port) const;
-  void run() { run_steps(0, steps_.size()); }
+  void run();  // all phases, each as often as was said
   void run_phase(std::size_t phase);
   // What a plan would need: its arena and the workspace of its kernels.
   static std::int64_t memory(Emit&& emit, Workspace& needed);
@@ -43,6 +43,7 @@ class Plan {
   std::vector<std::byte> args_;
   std::vector<std::pair<AnyKernel, const void*>> steps_;
   std::vector<std::size_t> phase_begin_;
+  std::vector<std::int64_t> times_;  // of each phase
   std::vector<Binding> bindings_;
   Recordings recordings_;
 };

@@ -15,7 +15,7 @@ void Recordings::run(const Key& key, const std::function<void()>& work) {
   if (found == entries_.end()) {
     work();
     entries_.push_front({key, nullptr});
-    if (entries_.size() > kMost) entries_.pop_back();
+    if (entries_.size() > most_) entries_.pop_back();
     return;
   }
   entries_.splice(entries_.begin(), entries_, found);

@@ -10,7 +10,9 @@ namespace hesscore {
 
 class Recordings {
  public:
-  explicit Recordings(Device& device) : device_(device) {}
+  // `works`: kinds of work that take turns.
+  explicit Recordings(Device& device, std::size_t works = 1)
+      : device_(device), most_(kMost * works) {}
 
   // Runs `work`, which makes the same calls whenever `key` is the same. The first time the calls
   // are made one by one, which also warms up what they need; from the second time on they are a
@@ -31,6 +33,7 @@ class Recordings {
   static constexpr std::size_t kMost = 8;
 
   Device& device_;
+  std::size_t most_;
   std::list<Entry> entries_;  // the latest first
 };
 

@@ -213,17 +213,12 @@ void Sweep::deposit(std::size_t i, Operand gy, ParameterSink& sink) {
   node.op->vjp(e_, sites_[i], {gy, std::vector<Out>(node.inputs.size()), sink.take(node.group)});
 }
 
-template <class F>
-void Sweep::backward(F&& rule) {
-  for (std::size_t i = sites_.size(); i-- > 0;) {
-    const Node& node = graph_.nodes()[i];
-    if (node.op && root_[i] == i && active_[i]) rule(i, node);
-  }
-}
-
-VjpPorts Sweep::vjp_ports(NodeArrays& g, std::size_t i, std::int64_t reps, ParameterSink* sink) {
+VjpPorts Sweep::vjp_ports(NodeArrays& g, std::size_t i, std::int64_t reps, ParameterSink* sink,
+                          const Part* part) {
   const Node& node = graph_.nodes()[i];
-  VjpPorts p{g[i], adjoints_over(g, i, reps), {}, reps, sink ? sink->stride() : 0};
+  const bool all = !part || node.op->is_elementwise();
+  auto gx = all ? adjoints_over(g, i, reps) : adjoints(g, node, reps, *part);
+  VjpPorts p{g[i], std::move(gx), {}, reps, sink ? sink->stride() : 0};
   if (sink && node.group >= 0) p.gw = sink->take(node.group);
   return p;
 }
@@ -238,7 +233,8 @@ NodeArrays Sweep::vjp(Operand seed, std::int64_t reps, ParameterSink* sink) {
   return g;
 }
 
-void Sweep::vjp_uses(Operand seed, std::int64_t reps, ParameterSink* sink, const Deposit& deposit) {
+void Sweep::vjp_uses(Operand seed, std::int64_t reps, ParameterSink* sink, const Deposit& deposit,
+                     const Part* part) {
   std::vector<int> left(graph_.groups().size(), 0);
   for (const Node& n : graph_.nodes()) {
     if (n.group >= 0) ++left[static_cast<std::size_t>(n.group)];
@@ -247,20 +243,23 @@ void Sweep::vjp_uses(Operand seed, std::int64_t reps, ParameterSink* sink, const
   NodeArrays g(sites_.size());
   g[root(graph_.output())] = seed;
   backward([&](std::size_t i, const Node& node) {
-    if (node.group >= 0) {
+    if (part && !part->nodes[i]) return;
+    if (node.group >= 0 && (!part || part->groups[static_cast<std::size_t>(node.group)])) {
       const auto group = static_cast<std::size_t>(node.group);
       if (g[i]) uses[group].push_back({&sites_[i], g[i]});
       if (--left[group] == 0 && !uses[group].empty()) deposit(*node.op, node.group, uses[group]);
     }
-    if (g[i]) node.op->vjp(e_, sites_[i], vjp_ports(g, i, reps, sink));
+    if (g[i]) node.op->vjp(e_, sites_[i], vjp_ports(g, i, reps, sink, part));
   });
   if (sink) sink->finish(e_, reps);
 }
 
-void Sweep::vjp_squares(Operand seed, std::int64_t reps, double scale, ParameterSink& sink) {
-  vjp_uses(seed, reps, nullptr, [&](const Op& op, int group, const Uses& uses) {
+void Sweep::vjp_squares(Operand seed, std::int64_t reps, double scale, ParameterSink& sink,
+                        const Part* part) {
+  const auto deposit = [&](const Op& op, int group, const Uses& uses) {
     op.deposit_squares(e_, uses, reps, scale, sink.take(group));
-  });
+  };
+  vjp_uses(seed, reps, nullptr, deposit, part);
 }
 
 void Sweep::vjp_per_sample(Operand seed, ParameterSink* gradient, const SampleSinks& to) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "hesscore/graph.hpp"
@@ -40,6 +41,20 @@ class ParameterSink {
 };
 
 using NodeArrays = std::vector<Operand>;  // one for each node; views share their source's
+
+// A part of a graph: some nodes, perhaps the uses of parameter groups, and all that depends on
+// them.
+struct Part {
+  std::vector<bool> groups, nodes;
+  std::vector<std::size_t> starts;
+};
+
+// Tangents of one group's parameters, v in the group's own layout, and what its columns give.
+struct GroupTangents {
+  int group = -1;
+  Operand v, hw;
+  std::int64_t stride = 0;
+};
 
 // One diagonal that rides on a backward sweep.
 struct DiagStream {
@@ -84,8 +99,10 @@ class Sweep {
   NodeArrays jvp_from(const NodeArrays& contributions);
   // Adjoints of all nodes from `seed` (reps stacked) at the output; deposits the sum.
   NodeArrays vjp(Operand seed, std::int64_t reps, ParameterSink* sink);
-  // Like vjp, but deposits scale * sum of squares over columns and samples.
-  void vjp_squares(Operand seed, std::int64_t reps, double scale, ParameterSink& sink);
+  // Like vjp, but deposits scale * sum of squares over columns and samples. With a part: for its
+  // groups alone.
+  void vjp_squares(Operand seed, std::int64_t reps, double scale, ParameterSink& sink,
+                   const Part* part = nullptr);
   // Like vjp, and deposits what `to` asks for.
   void vjp_per_sample(Operand seed, ParameterSink* gradient, const SampleSinks& to);
   // The tangent of vjp: tangents dx and adjoints g from the passes above, dseed at the output.
@@ -95,24 +112,52 @@ class Sweep {
   // are returned.
   NodeArrays diagonals(Operand seed, ParameterSink* gradient, std::vector<DiagStream>& streams);
 
+  // The same passes above some groups, everything else standing still (sweep_part.cpp).
+  Part part(const std::vector<int>& groups) const;
+  Part part_above(std::size_t node) const;
+  bool reaches_output(const Part& p) const { return p.nodes[root(graph_.output())]; }
+  bool is_output(std::size_t i) const { return i == root(graph_.output()); }
+  bool only_loss_reads(std::size_t i) const { return is_output(i) && readers_[i] == 1; }
+  // The node that reads what node i computes, if there is but one and nobody else does.
+  std::optional<std::size_t> only_reader(std::size_t i) const;
+  // Is the output affine, piece by piece, in the parameters of the groups? Do samples meet there?
+  bool is_affine(const Part& p) const;
+  bool couples_samples(const Part& p) const;
+  std::int64_t size(std::size_t node) const;
+  // Tangents where d does not have them yet: of the uses it is given, or those of `own`.
+  void jvp(const Part& p, NodeArrays& d, std::int64_t reps, const GroupTangents* own = nullptr);
+  // Tangents of the adjoints down to the uses, or down to the parameters of `own`.
+  NodeArrays vjp_dot(const Part& p, const NodeArrays& dx, const NodeArrays& g, Operand dseed,
+                     std::int64_t reps, const GroupTangents* own = nullptr);
+
  private:
   std::size_t root(int node) const { return root_[static_cast<std::size_t>(node)]; }
-  std::int64_t size(std::size_t node) const;
   std::int64_t add_buffers(Site& s, const Node& node, bool tracked, std::int64_t at);
   Out adjoint(NodeArrays& a, int node, std::int64_t reps);  // where a consumer adds
   std::vector<Out> adjoints(NodeArrays& a, const Node& node, std::int64_t reps);
+  std::vector<Out> adjoints(NodeArrays& a, const Node& node, std::int64_t reps, const Part& p);
   // The same where that of the node itself, which nobody reads any more, may be overwritten.
   std::vector<Out> adjoints_over(NodeArrays& a, std::size_t node, std::int64_t reps);
   bool overwrites_input(std::size_t node) const;
   void complete_output(NodeArrays& d, std::int64_t reps);
   std::vector<In> gather(const NodeArrays& a, const Node& node) const;
   std::vector<In> parameters(const Node& node, Operand flat) const;
+  Part part_of(Part p, const std::vector<bool>& starts) const;
+  std::vector<Operand> own_parameters(int group, Operand flat) const;
   template <class F>
-  void backward(F&& rule);  // over the ops that parameters reach, in reverse
+  void backward(F&& rule) {  // over the ops that parameters reach, in reverse
+    for (std::size_t i = sites_.size(); i-- > 0;) {
+      const Node& node = graph_.nodes()[i];
+      if (node.op && root_[i] == i && active_[i]) rule(i, node);
+    }
+  }
   // Like vjp, and calls deposit(op, group, uses) when all uses of a group of parameters are known.
+  // With a part: in it, for its groups.
   using Deposit = std::function<void(const Op& op, int group, const Uses& uses)>;
-  void vjp_uses(Operand seed, std::int64_t reps, ParameterSink* sink, const Deposit& deposit);
-  VjpPorts vjp_ports(NodeArrays& g, std::size_t node, std::int64_t reps, ParameterSink* sink);
+  void vjp_uses(Operand seed, std::int64_t reps, ParameterSink* sink, const Deposit& deposit,
+                const Part* part = nullptr);
+  VjpPorts vjp_ports(NodeArrays& g, std::size_t node, std::int64_t reps, ParameterSink* sink,
+                     const Part* part = nullptr);
 
   const Graph& graph_;
   Emit& e_;

@@ -31,6 +31,11 @@ def samples(value: Any) -> int:
     return integer("samples", value, 1, bits=31)
 
 
+def max_memory(value: Any) -> int:
+    """`value` as a number of bytes, 0 for None."""
+    return 0 if value is None else integer("max_memory", value, 1)
+
+
 def number(name: str, value: Any, error: type[Error] = OptionError) -> float:
     """`value` as a finite float."""
     try:

@@ -160,6 +160,7 @@ class Evaluations:
         samples: int = 1,
         seed: int = 0,
         *,
+        max_memory: int | None = None,
         sample_weight: Any = None,
         train: Train = False,
     ) -> NDArray[Any]:
@@ -173,16 +174,19 @@ class Evaluations:
         hesscale_gn        the same recursion without the activations' second derivatives
         bl89               the same with the softmax taken element-wise (Becker & LeCun 1989)
         ggn                exact diagonal of the Gauss-Newton matrix; C backward columns for C
-                           outputs
+                           outputs, C - 1 for C classes
         ggn_mc             its unbiased estimate from `samples` labels drawn from the model
         hutchinson         mean of ``z * (H z)`` over `samples` Rademacher vectors z: unbiased for
                            the Hessian diagonal (Bekas et al. 2007)
         empirical_fisher   mean of the squared gradients of the samples' own losses
+        hessian            exact diagonal of the Hessian: a tangent of the backward pass for each
+                           unit of a dense layer, or each weight of another one; a backward column
+                           for each output where all above a layer is piecewise linear
         ================== ========================================================================
 
         The first three take the statistics of a batch normalisation in training mode for constants,
-        where samples share them; there, the last one, `ggn` and `ggn_mc` are refused. Gradients and
-        products are exact everywhere.
+        where samples share them; there, `empirical_fisher`, `ggn` and `ggn_mc` are refused.
+        `hessian`, gradients and products are exact everywhere.
 
         Parameters
         ----------
@@ -192,6 +196,9 @@ class Evaluations:
             One of the table.
         samples, seed : int
             For the sampled kinds.
+        max_memory : int, optional
+            Bytes for the columns of `hessian` and `ggn` that travel together, beside what a
+            gradient needs. One at a time travels in any case. The default keeps a machine busy.
 
         Returns
         -------
@@ -204,11 +211,21 @@ class Evaluations:
         >>> x, y = np.full((1, 1), 3.0), np.zeros((1, 1))
         >>> f.diag(np.zeros(2), x, y, kind="hesscale").tolist()
         [18.0, 2.0]
+        >>> f.diag(np.zeros(2), x, y, kind="hessian", max_memory=1 << 20).tolist()
+        [18.0, 2.0]
         """
         if kind not in diag_kinds:
             raise errors.unknown("kind", kind, diag_kinds)
         return self.evaluate(
-            w, x, y, (kind,), samples, seed, sample_weight=sample_weight, train=train
+            w,
+            x,
+            y,
+            (kind,),
+            samples,
+            seed,
+            max_memory=max_memory,
+            sample_weight=sample_weight,
+            train=train,
         )[kind]
 
     def per_sample_grads(
@@ -322,6 +339,7 @@ class Evaluations:
         samples: int = 1,
         seed: int = 0,
         *,
+        max_memory: int | None = None,
         sample_weight: Any = None,
         train: Train = False,
     ) -> dict[str, Any]:
@@ -335,6 +353,8 @@ class Evaluations:
             "loss", "grad", "predict", "per_sample_grads", "grad_moments", and any `kind` of `diag`.
         samples, seed : int
             For the sampled diagonals.
+        max_memory : int, optional
+            As in `diag`.
 
         Returns
         -------
@@ -354,4 +374,5 @@ class Evaluations:
             if name not in _EVALUATIONS:
                 raise errors.unknown("names", name, _EVALUATIONS)
         samples, seed = _check.samples(samples), _check.integer("seed", seed, 0)
-        return self._core.evaluate(w, x, y, unique, sample_weight, train, samples, seed)
+        limit = _check.max_memory(max_memory)
+        return self._core.evaluate(w, x, y, unique, sample_weight, train, samples, seed, limit)

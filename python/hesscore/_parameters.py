@@ -158,6 +158,7 @@ class Parameters:
         dtype: Any = "float32",
         train: bool | tuple[int, int] = False,
         samples: int = 1,
+        max_memory: int | None = None,
     ) -> int:
         """Tell the memory that quantities will need, in bytes, before they are computed.
 
@@ -176,7 +177,7 @@ class Parameters:
             and "vjp", each with one vector and in a plan of its own.
         dtype : {"float32", "float64"}
             Of `w`.
-        train, samples
+        train, samples, max_memory
             As in `evaluate`.
 
         Returns
@@ -197,8 +198,9 @@ class Parameters:
         """
         names = [quantities] if isinstance(quantities, str) else list(quantities)
         batch, samples = _check.integer("batch", batch, 1), _check.integer("samples", samples, 1)
+        limit = _check.max_memory(max_memory)
         double = _float_dtype(dtype) == np.float64
-        return self._core.memory(batch, names, double, bool(train), samples)
+        return self._core.memory(batch, names, double, bool(train), samples, limit)
 
     def summary(self) -> None:
         """Print the layers with their shapes and parameters, and what is supported.
@@ -212,7 +214,7 @@ class Parameters:
         0     Linear(3, 2)  (N, 2)       8
         8 parameters, loss MSELoss(reduction='mean')
         supported: predict, loss, grad, jvp, vjp, hvp, ggnvp, fishervp, hesscale,
-          hesscale_gn, bl89, ggn, ggn_mc, hutchinson, empirical_fisher,
+          hesscale_gn, bl89, ggn, ggn_mc, hutchinson, empirical_fisher, hessian,
           per_sample_grads, grad_moments
         """
         rows = [("name", "layer", "output", "params")]

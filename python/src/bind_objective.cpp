@@ -20,13 +20,14 @@ struct DiagName {
   const char* name;
   Diag kind;
 };
-constexpr std::array<DiagName, 7> kDiagNames = {{{"hesscale", Diag::hesscale},
+constexpr std::array<DiagName, 8> kDiagNames = {{{"hesscale", Diag::hesscale},
                                                  {"hesscale_gn", Diag::hesscale_gn},
                                                  {"bl89", Diag::bl89},
                                                  {"ggn", Diag::ggn},
                                                  {"ggn_mc", Diag::ggn_mc},
                                                  {"hutchinson", Diag::hutchinson},
-                                                 {"empirical_fisher", Diag::empirical_fisher}}};
+                                                 {"empirical_fisher", Diag::empirical_fisher},
+                                                 {"hessian", Diag::hessian}}};
 
 std::vector<std::string> diag_kinds() {
   std::vector<std::string> names;
@@ -69,7 +70,7 @@ nb::dict grad_moments(const PyObjective& f, const Point& p, GradMoments& to) {
 // Everything that evaluate() of the engine gives, as a dict in the order of `names`.
 nb::dict evaluate(const PyObjective& f, nb::handle w, nb::handle x, nb::handle y,
                   const std::vector<std::string>& names, nb::handle sample_weight, nb::handle train,
-                  int samples, std::uint64_t seed) {
+                  int samples, std::uint64_t seed, std::int64_t max_memory) {
   const Point p(f, w, x, y, sample_weight, train);
   Outputs out;
   nb::dict results;
@@ -93,7 +94,7 @@ nb::dict evaluate(const PyObjective& f, nb::handle w, nb::handle x, nb::handle y
     } else if (name == "predict") {
       out.predict = array.view;
     } else {
-      out.diag.push_back({diag_kind(name), array.view, samples, seed});
+      out.diag.push_back({diag_kind(name), array.view, samples, seed, max_memory});
     }
     results[name.c_str()] = array.object;
   }
@@ -262,11 +263,11 @@ void bind_objective(nb::module_& m) {
       .def(
           "memory",
           [](const PyObjective& f, std::int64_t batch, const std::vector<std::string>& quantities,
-             bool float64, bool train, int samples) {
+             bool float64, bool train, int samples, std::int64_t max_memory) {
             return f.engine(host()).memory(batch, quantities, float64 ? DType::f64 : DType::f32,
-                                           train, samples);
+                                           train, samples, max_memory);
           },
-          "batch"_a, "quantities"_a, "float64"_a, "train"_a, "samples"_a)
+          "batch"_a, "quantities"_a, "float64"_a, "train"_a, "samples"_a, "max_memory"_a)
       .def("buffers", &buffers)
       .def("load_buffers", &load_buffers, "values"_a)
       .def("update_buffers", &update_buffers, "w"_a.none(), "x"_a.none(), "train"_a.none())
@@ -275,7 +276,7 @@ void bind_objective(nb::module_& m) {
       .def("value_and_grad", &value_and_grad, "w"_a.none(), "x"_a.none(), "y"_a.none(),
            "sample_weight"_a.none(), "train"_a.none())
       .def("evaluate", &evaluate, "w"_a.none(), "x"_a.none(), "y"_a.none(), "names"_a,
-           "sample_weight"_a.none(), "train"_a.none(), "samples"_a, "seed"_a)
+           "sample_weight"_a.none(), "train"_a.none(), "samples"_a, "seed"_a, "max_memory"_a)
       .def("per_sample_grads", &per_sample_grads, "w"_a.none(), "x"_a.none(), "y"_a.none(),
            "sample_weight"_a.none(), "train"_a.none(), "out"_a.none())
       .def("predict", &predict, "w"_a.none(), "x"_a.none(), "train"_a.none())

@@ -115,7 +115,7 @@ def test_a_deep_chain_does_not_recurse():
 def test_unsupported_quantities_say_so():
     f, args = entries.make()
     supported = ("hesscale", "hesscale_gn", "bl89", "ggn", "ggn_mc", "hutchinson",
-                 "empirical_fisher")  # fmt: skip
+                 "empirical_fisher", "hessian")  # fmt: skip
     for kind in supported:
         assert f.diag(args["w"], args["x"], args["y"], kind=kind).shape == args["w"].shape
     with pytest.raises(hc.Error) as caught:

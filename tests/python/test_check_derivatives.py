@@ -135,7 +135,7 @@ def test_a_gradient_that_is_not_one():
 @pytest.mark.parametrize(
     ("method", "index", "expected"),
     [
-        ("hvp", 24, {"hvp": "0.bias[0]", "symmetry": ""}),
+        ("hvp", 24, {"hvp": "0.bias[0]", "symmetry": "", "diag_hessian": None}),
         ("jvp", 4, {"jvp": "output[4]", "vjp": None, "ggnvp": None}),
         ("vjp", 30, {"vjp": "2.weight[0, 0]", "ggnvp": "2.weight[0, 0]"}),
         ("ggnvp", 3, {"ggnvp": "0.weight[0, 3]", "ggn_symmetry": "", "diag_ggn": None}),
@@ -154,7 +154,7 @@ def test_wrong_products(method, index, expected):
 def test_wrong_diagonals_and_signs():
     f, args = point()
     twice = Wrong(f, "diag", lambda d, *_, **__: 2 * d)
-    assert {"diag_ggn", "diag_empirical_fisher"} <= set(
+    assert {"diag_ggn", "diag_empirical_fisher", "diag_hessian"} <= set(
         failed(hc.testing.check_derivatives(twice, *args))
     )
     negative = Wrong(f, "ggnvp", lambda d, *_, **__: -d)

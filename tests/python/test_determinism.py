@@ -13,7 +13,7 @@ import hesscore as hc
 import problems
 
 QUANTITIES = ("loss", "grad", "hesscale", "hesscale_gn", "bl89", "ggn", "ggn_mc", "hutchinson",
-              "empirical_fisher", "per_sample_grads", "grad_moments")  # fmt: skip
+              "empirical_fisher", "hessian", "per_sample_grads", "grad_moments")  # fmt: skip
 NETWORKS = {
     "wide": (hc.Tanh, (64, 160, 96, 10), 300),
     "narrow": (hc.GELU, (5, 7, 3), 2_000),

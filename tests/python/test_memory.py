@@ -66,8 +66,11 @@ def test_memory_grows_with_all_that_is_asked_for():
 
 def test_bad_arguments_are_named():
     f = small()
-    with pytest.raises(hc.OptionError, match=r"quantities.*hessian"):
-        f.memory(3, ("hessian",))
+    with pytest.raises(hc.OptionError, match=r"quantities.*fisher"):
+        f.memory(3, ("fisher",))
+    for bad in (0, -1, 2.5, "1 GB"):
+        with pytest.raises(hc.OptionError, match="max_memory"):
+            f.memory(3, ("hessian",), max_memory=bad)
     with pytest.raises(hc.OptionError, match="batch"):
         f.memory(0)
     with pytest.raises(hc.DTypeError, match="dtype"):

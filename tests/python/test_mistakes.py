@@ -60,7 +60,7 @@ def test_diagonals_are_exact_through_one_layer(layers, loss):
     """Pooling with unsquared windows, transposed or grouped weights unsquared: none would be."""
     f, point = over_a_table(layers(), loss)
     products = {
-        ("hesscale", "bl89"): f.hvp(*point, np.eye(96, f.num_params)),
+        ("hesscale", "bl89", "hessian"): f.hvp(*point, np.eye(96, f.num_params)),
         ("hesscale_gn", "ggn"): f.ggnvp(*point, np.eye(96, f.num_params)),
     }
     for kinds, rows in products.items():
@@ -89,7 +89,9 @@ def test_activation_under_the_loss_of_a_convolution_keeps_its_second_derivative(
     assert not np.allclose(f.diag(w, x, y, kind="hesscale_gn"), exact, rtol=1e-2)
 
 
-@pytest.mark.parametrize("kind", ["hesscale", "hesscale_gn", "bl89", "ggn", "empirical_fisher"])
+@pytest.mark.parametrize(
+    "kind", ["hesscale", "hesscale_gn", "bl89", "ggn", "empirical_fisher", "hessian"]
+)
 @pytest.mark.parametrize("transposed", [False, True])
 def test_groups_are_convolutions_side_by_side(kind, transposed):
     """Of every group its own curvature, not their average."""
@@ -173,7 +175,11 @@ def test_diagonals_do_not_change_formula_with_layer_size(width):
     some = np.random.default_rng(0).choice(f.num_params, size=12, replace=False)
     e = np.zeros((len(some), f.num_params))
     e[np.arange(len(some)), some] = 1
-    products = {"ggn": f.ggnvp(w, x, y, e), "empirical_fisher": f.fishervp(w, x, y, e)}
+    products = {
+        "ggn": f.ggnvp(w, x, y, e),
+        "empirical_fisher": f.fishervp(w, x, y, e),
+        "hessian": f.hvp(w, x, y, e),
+    }
     for kind, rows in products.items():
         exact = rows[np.arange(len(some)), some]
         np.testing.assert_allclose(
@@ -195,6 +201,9 @@ def test_class_weights_and_ignored_labels_reach_every_curvature(options):
     data = make_data(spec, Net(spec))
     point = data.w, data.x["x"], data.y
     np.testing.assert_allclose(f.diag(*point, kind="ggn"), np.diag(reference.ggn), rtol=1e-9)
+    np.testing.assert_allclose(
+        f.diag(*point, kind="hessian"), np.diag(reference.hessian), rtol=1e-9
+    )
     np.testing.assert_allclose(
         f.diag(*point, kind="empirical_fisher"), np.diag(reference.fisher), rtol=1e-9
     )
@@ -240,7 +249,8 @@ def test_empirical_fisher_is_not_the_squared_mean_gradient():
 
 def test_first_and_second_order_scale_alike():
     """The batch twice: a mean stays, a sum doubles, in every quantity."""
-    names = ("loss", "grad", "hesscale", "hesscale_gn", "bl89", "ggn", "empirical_fisher")
+    diagonals = ("hesscale", "hesscale_gn", "bl89", "ggn", "empirical_fisher", "hessian")
+    names = ("loss", "grad", *diagonals)
     for reduction, factor in (("mean", 1.0), ("sum", 2.0)):
         f = problems.mlp(4, 6, 3, loss=hc.CrossEntropyLoss(reduction=reduction))
         w, x, y = problems.batch(f, 9, 4, classes=3)

@@ -26,7 +26,7 @@ def many():
 
 def test_many_inputs(many):
     (f, xs), (one, x), w, y = many
-    kinds = ("loss", "grad", "hesscale", "ggn", "bl89", "empirical_fisher")
+    kinds = ("loss", "grad", "hesscale", "ggn", "bl89", "empirical_fisher", "hessian")
     got, expected = f.evaluate(w, xs, y, kinds), one.evaluate(w, x, y, kinds)
     for kind in kinds:
         np.testing.assert_allclose(got[kind], expected[kind], rtol=1e-12, err_msg=kind)
@@ -52,7 +52,8 @@ def without_parameters():
     return hc.Objective(hc.Tanh(), hc.MSELoss(), input_shape=(50,))
 
 
-KINDS = ("hesscale", "hesscale_gn", "bl89", "ggn", "ggn_mc", "hutchinson", "empirical_fisher")
+KINDS = ("hesscale", "hesscale_gn", "bl89", "ggn", "ggn_mc", "hutchinson", "empirical_fisher",
+         "hessian")  # fmt: skip
 
 
 def test_a_network_without_parameters():

@@ -41,8 +41,9 @@ struct LossHessian {  // for r < reps: dg[r] = H_L dz[r], H_L the Hessian of the
   };
 };
 
-// Columns first .. first+count-1 of S with H_L = S diag(sign) S': out (count, N, C, D). Column
-// c * D + d is non-zero at position d only; its sign is math::column_sign(spec, column).
+// Columns first .. first+count-1 of the math::column_count(spec) columns of S with
+// H_L = S diag(sign) S': out (count, N, C, D). Column c * D + d is non-zero at position d only; its
+// sign is math::column_sign(spec, column).
 struct LossColumns {
   static constexpr std::string_view name = "loss_columns";
   struct Args {

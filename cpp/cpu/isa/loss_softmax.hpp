@@ -160,17 +160,23 @@ void softmax_columns(const kernels::LossColumns::Args& a) {
   const std::int64_t classes = data.spec.classes, depth = data.spec.positions;
   for_tiles(data, (2 + a.count) * classes, [&](const Tile<T>& tile) {
     const Softmax<T> s(tile);
-    for (std::int64_t j = 0; j < a.count; ++j) {
+    alignas(64) T tail[kLanes] = {}, root[kLanes], pivot[kLanes];
+    const std::int64_t last = (a.first + a.count - 1) / depth;
+    for (std::int64_t c = classes - 1; c > last; --c) {
+      lanes([&](int i) { tail[i] += s.probability(c, i); });
+    }
+    // backwards, as the tails grow
+    for (std::int64_t j = a.count - 1, tail_of = last; j >= 0; --j) {
       const std::int64_t which = (a.first + j) / depth, d = (a.first + j) % depth;
-      alignas(64) T root[kLanes];
+      if (which < tail_of) lanes([&](int i) { tail[i] += s.probability(tail_of, i); });
+      tail_of = which;
       for (int i = 0; i < kLanes; ++i) {
         root[i] = (tile.first + i) % depth == d ? std::sqrt(s.weight[i]) : T(0);
+        pivot[i] = math::CrossEntropy::pivot(s.omega[i], s.probability(which, i), tail[i]);
       }
       tile.emit(a.out, j, s.buffer, [&](auto c, int i) {
-        const T hit = c == which ? T(1) : T(0);
-        return math::weighted(root[i],
-                              math::CrossEntropy::column(s.omega[i], s.probability(which, i),
-                                                         s.probability(c, i), hit));
+        const T below = math::CrossEntropy::below(pivot[i], s.probability(c, i), tail[i]);
+        return math::weighted(root[i], c < which ? T(0) : (c == which ? pivot[i] : below));
       });
     }
     return 0.0;

@@ -22,6 +22,7 @@
   void register_max_pooling(KernelTable&);  \
   void register_broadcasts(KernelTable&);   \
   void register_embeddings(KernelTable&);   \
+  void register_columns(KernelTable&);      \
   }
 
 HC_DECLARE_REGISTRATIONS(portable)

@@ -22,6 +22,7 @@ enum class Diag {
   ggn_mc,            // its estimate from labels drawn from the model
   hutchinson,        // mean of z * (H z) over Rademacher z: unbiased for the Hessian diagonal
   empirical_fisher,  // mean of squared per-sample gradients
+  hessian,           // exact diagonal of the Hessian
 };
 
 // One array, or one for each named input.
@@ -59,6 +60,8 @@ struct DiagTarget {
   Target out;
   int samples = 1;  // ggn_mc and hutchinson
   std::uint64_t seed = 0;
+  std::int64_t max_memory = 0;  // hessian and ggn: bytes for columns that travel together, of which
+                                // there is one at least; 0: as many as keep a machine busy
 };
 
 struct DiagTargets : std::vector<DiagTarget> {
@@ -112,7 +115,7 @@ class HESSCORE_API Objective {
   // the diagonals, "per_sample_grads" and "grad_moments", which evaluate() computes together;
   // "hvp", "ggnvp", "fishervp", "jvp", "vjp", each of one vector.
   std::int64_t memory(std::int64_t batch, const std::vector<std::string>& quantities, DType dtype,
-                      bool train = false, int samples = 1) const;
+                      bool train = false, int samples = 1, std::int64_t max_memory = 0) const;
 
   // The loss, and whatever `out` asks for, from one forward and one backward sweep where the
   // quantities allow it. Nothing is written when an argument is bad.

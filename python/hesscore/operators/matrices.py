@@ -61,8 +61,8 @@ class CurvatureProducts(EngineProducts):
         Parameters
         ----------
         kind : str, optional
-            As in `Objective.diag`. By default the exact diagonal of this matrix: one sweep for the
-            Gauss-Newton and the empirical Fisher matrix, else P products.
+            As in `Objective.diag`. By default the exact diagonal of this matrix: P products for the
+            sampled Fisher matrix, else one evaluation.
         samples, seed : int
             For the sampled kinds.
         progress : bool

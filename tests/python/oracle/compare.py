@@ -12,7 +12,7 @@ from .reference import Reference
 from .spec import Data, Net, Spec, make_data
 
 RTOL = {"float64": 1e-10, "float32": 32 * float(np.finfo(np.float32).eps)}
-EXACT_DIAGONALS = ("hesscale", "hesscale_gn", "bl89", "ggn", "empirical_fisher")
+EXACT_DIAGONALS = ("hesscale", "hesscale_gn", "bl89", "ggn", "empirical_fisher", "hessian")
 
 
 class Mismatch(AssertionError):
@@ -124,6 +124,8 @@ def expected_diagonal(spec, data, ref: Reference, kind: str) -> np.ndarray:
         return np.diag(ref.ggn)
     if kind == "empirical_fisher":
         return np.diag(ref.fisher)
+    if kind == "hessian":
+        return np.diag(ref.hessian)
     return recursion.diagonal(spec, kind, _as_float64(data))[1]
 
 

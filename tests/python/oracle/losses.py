@@ -54,7 +54,7 @@ def _cross_entropy(loss, flat, z, y):
     log_p = zc - _keep(jets.log(jets.exp(zc - top).sum(1)) + top[:, 0])
     class_weight = np.ones(c) if loss.get("weight") is None else np.asarray(loss["weight"])
     smoothing = loss.get("label_smoothing", 0.0)
-    counted = np.ones((n, zc.v.shape[2]))
+    counted, ignored = np.ones((n, zc.v.shape[2])), np.zeros((n, zc.v.shape[2]), bool)
     if loss.get("soft"):
         target = y.reshape(zc.v.shape)
     else:
@@ -63,7 +63,7 @@ def _cross_entropy(loss, flat, z, y):
         target = np.moveaxis(np.eye(c)[np.where(ignored, 0, labels)], -1, 1)
         counted = np.where(ignored, 0.0, class_weight[np.where(ignored, 0, labels)])
         target = target * ~ignored[:, None]
-    smooth = smoothing / c * (counted > 0)[:, None] if not loss.get("soft") else smoothing / c
+    smooth = smoothing / c * ~ignored[:, None]
     target = class_weight[:, None] * (target * (1 - smoothing) + smooth)
     terms = -((log_p * target).sum(1))
     p = np.exp(log_p.v)

@@ -103,6 +103,8 @@ def expected_diagonal(spec, data, ref: JaxReference, kind: str) -> np.ndarray:
         return np.diag(ref.ggn)
     if kind == "empirical_fisher":
         return np.diag(ref.fisher)
+    if kind == "hessian":
+        return np.diag(ref.hessian)
     return recursion.diagonal(spec, kind, data)[1]
 
 
