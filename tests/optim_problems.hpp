@@ -107,7 +107,14 @@ inline const std::vector<Method>& all_methods() {
       GaussNewton{},
       GaussNewton{.lr = 0.5, .damping_rule = Damping::constant, .damping = 0.5, .warm_start = 0},
       GaussNewton{.preconditioner = "hesscale"},
-      GaussNewton{.preconditioner = "empirical_fisher"}};
+      GaussNewton{.preconditioner = "empirical_fisher"},
+      HessianFree{{.damping = 10}},
+      HessianFree{{.lr = 0.5, .warm_start = 0}, Product::ggn},
+      TrustRegion{.radius = 0.5},
+      TrustRegion{.solver = TrustMethod::steihaug, .product = Product::ggn},
+      Newton{.lr = 0.3, .damping = 0.1},
+      Newton{.lr = 0.1, .indefinite = Indefinite::truncated},
+      Lbfgs{.history = 3}};
   return methods;
 }
 

@@ -118,6 +118,7 @@ void Optimizer::Impl::check_state(const State& state) const {
   if (steps != std::floor(steps) || steps > 9e15) {
     throw StateError("step", "an integer", std::to_string(steps));
   }
+  check_scalars(state);
   if (state.vectors.empty() && steps == 0) return;
   if (!same_keys(state.vectors, vectors_)) {
     throw StateError("vectors", keys(vectors_), keys(state.vectors));

@@ -46,6 +46,8 @@ class Optimizer::Impl {
   virtual bool describe(math::StepRecord&) const { return false; }
   virtual void allocate_scratch() = 0;
   virtual void after_load() {}
+  // Throws StateError on scalars that no step leaves behind.
+  virtual void check_scalars(const Optimizer::State&) const {}
 
   // State that `state()` saves. Vectors are empty until the dtype of w is known.
   Vector& add_vector(const std::string& name) { return vectors_[name]; }
@@ -111,5 +113,9 @@ std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const Chainrule
 std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const SophiaG& method);
 std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const SophiaH& method);
 std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const GaussNewton& method);
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const HessianFree& method);
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const TrustRegion& method);
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const Newton& method);
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const Lbfgs& method);
 
 }  // namespace hesscore

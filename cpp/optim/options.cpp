@@ -86,6 +86,12 @@ void check_sophia(const Sophia& m) {
 void check(const SophiaG& m) { check_sophia(m); }
 void check(const SophiaH& m) { check_sophia(m); }
 
+void check_product(Product product) {
+  if (product != Product::hessian && product != Product::ggn) {
+    throw OptionError("product", "hessian or ggn", "another one");
+  }
+}
+
 void check(const GaussNewton& m) {
   constant_rate("lr", m.lr);
   constant_rate("damping", m.damping);
@@ -97,6 +103,32 @@ void check(const GaussNewton& m) {
       m.preconditioner != "empirical_fisher") {
     throw OptionError("preconditioner", "none, hesscale or empirical_fisher", m.preconditioner);
   }
+}
+
+void check(const HessianFree& m) {
+  check(static_cast<const GaussNewton&>(m));
+  check_product(m.product);
+}
+
+void check(const TrustRegion& m) {
+  positive("radius", m.radius);
+  positive("max_radius", m.max_radius);
+  at_least_one("iterations", m.iterations);
+  non_negative("rtol", m.rtol);
+  check_product(m.product);
+}
+
+void check(const Newton& m) {
+  constant_rate("lr", m.lr);
+  constant_rate("damping", m.damping);
+}
+
+void check(const Lbfgs& m) {
+  constant_rate("lr", m.lr);
+  at_least_one("history", m.history);
+  require(m.c1 > 0 && m.c1 < 1, "c1", "a number in (0, 1)", m.c1);
+  require(m.c2 > m.c1 && m.c2 < 1, "c2", "a number in (c1, 1)", m.c2);
+  at_least_one("max_evaluations", m.max_evaluations);
 }
 
 }  // namespace

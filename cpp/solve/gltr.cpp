@@ -64,6 +64,7 @@ class Gltr {
   void border(const Vector& u);
   void make_step();
   void tell();
+  double epsilon() const { return A_.dtype() == DType::f32 ? 0x1p-23 : 0x1p-52; }
 
   const LinearOperator& A_;
   const void* g_;
@@ -102,7 +103,7 @@ void Gltr::solve() {
   }
   std::vector<double> c(static_cast<std::size_t>(k));
   for (std::int64_t i = 0; m_ > 0 && i < k; ++i) c[static_cast<std::size_t>(i)] = size_ * at(i, 0);
-  solution_ = solve_trust_region(values_, c, radius_);
+  solution_ = solve_trust_region(values_, c, radius_, epsilon());
 }
 
 // ||(A + multiplier I) s + g||, all of which lies along the next vector of the basis.
@@ -169,7 +170,7 @@ void Gltr::seek_leftmost() {
   if (found.values.empty()) return;
   double scale = std::fabs(found.values[0]);
   for (const double v : values_) scale = std::max(scale, std::fabs(v));
-  const double noise = 64 * (A_.dtype() == DType::f32 ? 0x1p-23 : 0x1p-52) * scale;
+  const double noise = 64 * epsilon() * scale;
   if (found.values[0] >= -solution_.multiplier - noise) return;
   found = leftmost(found.vectors, std::max(o_.rtol * 1e-2, 0.0), 100);
   border(found.vectors);

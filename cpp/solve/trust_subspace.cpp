@@ -54,21 +54,24 @@ struct Secular {
 
 }  // namespace
 
-TrustSolution solve_trust_region(const std::vector<double>& d, const std::vector<double>& c_in,
-                                 double radius) {
+TrustSolution solve_trust_region(const std::vector<double>& d_in, const std::vector<double>& c_in,
+                                 double radius, double epsilon) {
   TrustSolution s;
-  s.y.assign(d.size(), 0);
-  if (d.empty()) return s;
-  std::vector<double> c = c_in;
+  s.y.assign(d_in.size(), 0);
+  if (d_in.empty()) return s;
+  std::vector<double> d = d_in, c = c_in;
   double g = 0;
   for (const double x : c) g = std::hypot(g, x);
   const double scale = std::max(std::fabs(d.front()), std::fabs(d.back()));
+  for (double& x : d) {  // semidefinite but for rounding
+    if (std::fabs(x) <= 8 * epsilon * scale) x = 0;
+  }
   const double least = std::max(0.0, -d.front());
   Secular equation{d, c};
   for (std::size_t i = 0; i < d.size(); ++i) {
     if (least > 0) equation.e[i] = d[i] - d.front();
     // singular or at the pole, and of no weight but by rounding
-    if (equation.e[i] <= kRounding * scale && std::fabs(c[i]) <= 8 * kRounding * g) c[i] = 0;
+    if (equation.e[i] <= kRounding * scale && std::fabs(c[i]) <= 8 * epsilon * g) c[i] = 0;
   }
   double mu = 0;
   if (const double size = equation.norm(0); !(size <= radius)) {

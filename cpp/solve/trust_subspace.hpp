@@ -6,6 +6,7 @@
 namespace hesscore {
 
 // min c'y + y'diag(d)y / 2 with ||y|| <= radius, d ascending: (diag(d) + multiplier I) y = -c.
+// epsilon: the precision to which d and c are known.
 struct TrustSolution {
   std::vector<double> y;
   double multiplier = 0, model = 0;
@@ -13,6 +14,6 @@ struct TrustSolution {
 };
 
 TrustSolution solve_trust_region(const std::vector<double>& d, const std::vector<double>& c,
-                                 double radius);
+                                 double radius, double epsilon = 0x1p-52);
 
 }  // namespace hesscore

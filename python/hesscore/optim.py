@@ -50,6 +50,14 @@ class Optimizer:
                        martens_stop, warm_start, preconditioner ("none", "hesscale",
                        "empirical_fisher"): CG on the damped Gauss-Newton matrix (Martens 2010).
                        ``damping="lm"`` or ``"constant"`` names the rule and keeps the default value
+    hessian_free       the same, product ("hessian" or "ggn"): CG ends at negative curvature
+    trust_region       radius, max_radius, solver ("gltr" or "steihaug"), product, iterations, rtol:
+                       the quadratic model's minimum within a radius that adapts
+    newton             lr, damping, indefinite ("absolute", "truncated" or "plain": what becomes of
+                       eigenvalues that are not positive): the dense Hessian, at most 20000
+                       parameters
+    lbfgs              lr (first step length tried), history, c1, c2, max_evaluations: with a line
+                       search for the strong Wolfe conditions, for batches that stay the same
     ================== ============================================================================
 
     Parameters
@@ -115,8 +123,9 @@ class Optimizer:
         Returns
         -------
         StepInfo
-            loss (before the step), step (from 1), accepted, and for gauss_newton damping, rho
-            (actual over predicted reduction) and iterations (of CG).
+            loss (before the step), step (from 1), accepted, and where the method has them damping,
+            rho (actual over predicted reduction), radius, iterations (of CG or Lanczos; of lbfgs,
+            evaluations) and negative_eigenvalues.
 
         Raises
         ------

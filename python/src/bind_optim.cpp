@@ -243,9 +243,12 @@ void bind_optim(nb::module_& m) {
       .def_ro("loss", &StepInfo::loss, "loss of the batch before the step")
       .def_ro("step", &StepInfo::step, "number of this step, from 1")
       .def_ro("accepted", &StepInfo::accepted, "False: w was left as it was")
-      .def_ro("damping", &StepInfo::damping, "damping of the step (gauss_newton)")
-      .def_ro("rho", &StepInfo::rho, "actual over predicted reduction (gauss_newton)")
-      .def_ro("iterations", &StepInfo::iterations, "CG iterations (gauss_newton)")
+      .def_ro("damping", &StepInfo::damping, "damping of the step")
+      .def_ro("rho", &StepInfo::rho, "actual over predicted reduction")
+      .def_ro("radius", &StepInfo::radius, "radius of the step (trust_region)")
+      .def_ro("negative_eigenvalues", &StepInfo::negative_eigenvalues,
+              "of the damped Hessian, 0 if it was positive definite (newton)")
+      .def_ro("iterations", &StepInfo::iterations, "of CG or Lanczos; lbfgs: evaluations")
       .def("__repr__", &step_text);
   nb::class_<PyOptimizer>(m, "Optimizer")
       .def(nb::init<const PyObjective&, const std::string&, const nb::dict&>(), "f"_a, "method"_a,

@@ -94,6 +94,38 @@ void visit_fields(GaussNewton& m, const Visit& visit) {
 }
 
 template <class Visit>
+void visit_fields(HessianFree& m, const Visit& visit) {
+  visit_fields(static_cast<GaussNewton&>(m), visit);
+  visit("product", m.product);
+}
+
+template <class Visit>
+void visit_fields(TrustRegion& m, const Visit& visit) {
+  visit("radius", m.radius);
+  visit("max_radius", m.max_radius);
+  visit("solver", m.solver);
+  visit("product", m.product);
+  visit("iterations", m.iterations);
+  visit("rtol", m.rtol);
+}
+
+template <class Visit>
+void visit_fields(Newton& m, const Visit& visit) {
+  visit("lr", m.lr);
+  visit("damping", m.damping);
+  visit("indefinite", m.indefinite);
+}
+
+template <class Visit>
+void visit_fields(Lbfgs& m, const Visit& visit) {
+  visit("lr", m.lr);
+  visit("history", m.history);
+  visit("c1", m.c1);
+  visit("c2", m.c2);
+  visit("max_evaluations", m.max_evaluations);
+}
+
+template <class Visit>
 void for_each_method(const Visit& visit) {
   visit("sgd", Sgd{});
   visit("adam", Adam{});
@@ -106,6 +138,10 @@ void for_each_method(const Visit& visit) {
   visit("sophia_g", SophiaG{});
   visit("sophia_h", SophiaH{});
   visit("gauss_newton", GaussNewton{});
+  visit("hessian_free", HessianFree{});
+  visit("trust_region", TrustRegion{});
+  visit("newton", Newton{});
+  visit("lbfgs", Lbfgs{});
 }
 
 // ---- from Python -------------------------------------------------------------------------------
@@ -189,6 +225,21 @@ const Names<BiasCorrection>& names(BiasCorrection) {
 const Names<Diag>& names(Diag) {
   static const Names<Diag> all{
       {"ggn", Diag::ggn}, {"hesscale", Diag::hesscale}, {"hutchinson", Diag::hutchinson}};
+  return all;
+}
+const Names<Product>& names(Product) {
+  static const Names<Product> all{{"hessian", Product::hessian}, {"ggn", Product::ggn}};
+  return all;
+}
+const Names<TrustMethod>& names(TrustMethod) {
+  static const Names<TrustMethod> all{{"gltr", TrustMethod::gltr},
+                                      {"steihaug", TrustMethod::steihaug}};
+  return all;
+}
+const Names<Indefinite>& names(Indefinite) {
+  static const Names<Indefinite> all{{"absolute", Indefinite::absolute},
+                                     {"truncated", Indefinite::truncated},
+                                     {"plain", Indefinite::plain}};
   return all;
 }
 

@@ -16,6 +16,10 @@ METHODS = {
     "sophia_g": {"lr": 0.02, "interval": 3, "seed": 2},
     "sophia_h": {"lr": 0.02, "interval": 1},
     "gauss_newton": {"cg_iterations": 8},
+    "hessian_free": {"cg_iterations": 8, "damping": 10.0},
+    "trust_region": {"radius": 0.5},
+    "newton": {"lr": 0.3, "damping": 0.1},
+    "lbfgs": {"history": 3},
 }
 STEPS = 8
 

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "hesscore/objective.hpp"
+#include "hesscore/solve.hpp"
 
 namespace hesscore {
 
@@ -95,15 +96,47 @@ struct GaussNewton {  // Martens 2010, with Gauss-Newton products
   double warm_start = 0.95;             // CG starts from this times the last step
   std::string preconditioner = "none";  // or "hesscale", "empirical_fisher"
 };
-using Method = std::variant<Sgd, Adam, AdamW, AdaHessian, AdaHesScale, AdaHesScaleGN, Bl89,
-                            ChainruleAdam, SophiaG, SophiaH, GaussNewton>;
+struct HessianFree : GaussNewton {     // the same with Hessian products; CG ends where p'Hp <= 0
+  Product product = Product::hessian;  // or ggn
+};
+// The minimum of the quadratic model within a radius, which adapts: a quarter of the step's length
+// if the loss fell by less than 1/4 of what the model foretold, twice the radius if by more than
+// 3/4 on the boundary.
+struct TrustRegion {
+  double radius = 1, max_radius = 1e3;
+  TrustMethod solver = TrustMethod::gltr;
+  Product product = Product::hessian;  // or ggn
+  std::int64_t iterations = 50;        // of the solver
+  double rtol = 1e-3;
+};
+// w -= lr (H + damping I)^-1 g with the dense Hessian, by Cholesky factors. Where it is indefinite,
+// by eigenvalues: absolute takes their magnitudes, truncated drops those that are not positive,
+// plain keeps their signs. Those of less than P eps times the largest magnitude are dropped.
+enum class Indefinite { absolute, truncated, plain };
+struct Newton {
+  Rate lr = 1, damping = 0;
+  Indefinite indefinite = Indefinite::absolute;
+};
+// Nocedal & Wright 2006, algorithm 7.5, with a line search for the strong Wolfe conditions
+// (algorithms 3.5 and 3.6). For batches that stay the same.
+struct Lbfgs {
+  Rate lr = 1;  // the first step length that is tried
+  std::int64_t history = 10;
+  double c1 = 1e-4, c2 = 0.9;
+  std::int64_t max_evaluations = 25;
+};
+using Method =
+    std::variant<Sgd, Adam, AdamW, AdaHessian, AdaHesScale, AdaHesScaleGN, Bl89, ChainruleAdam,
+                 SophiaG, SophiaH, GaussNewton, HessianFree, TrustRegion, Newton, Lbfgs>;
 
 struct StepInfo {
-  double loss = 0;              // before the step
-  std::int64_t step = 0;        // number of this step, from 1
-  bool accepted = true;         // false: w was left as it was
-  double damping = 0, rho = 0;  // gauss_newton
-  std::int64_t iterations = 0;  // of CG
+  double loss = 0;                        // before the step
+  std::int64_t step = 0;                  // number of this step, from 1
+  bool accepted = true;                   // false: w was left as it was
+  double damping = 0, rho = 0;            // rho: actual over predicted reduction
+  double radius = 0;                      // of the trust region
+  std::int64_t iterations = 0;            // of CG or Lanczos; lbfgs: evaluations
+  std::int64_t negative_eigenvalues = 0;  // newton
 };
 
 struct RunOptions {

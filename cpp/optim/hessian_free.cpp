@@ -1,7 +1,9 @@
-// Gauss-Newton with conjugate gradients and Levenberg-Marquardt damping (Martens 2010).
+// Hessian-free: Newton or Gauss-Newton steps by conjugate gradients, with Levenberg-Marquardt
+// damping (Martens 2010).
 //
-// The step is w - t x, where x solves (G + lambda I) x = g roughly and t comes from the line
-// search. All trials are evaluated at a copy; w is written once, when the step is accepted.
+// The step is w - t x, where x solves (A + lambda I) x = g roughly, A the Hessian or the
+// Gauss-Newton matrix, and t comes from the line search. All trials are evaluated at a copy; w is
+// written once, when the step is accepted.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -19,13 +21,13 @@ constexpr double kArmijo = 1e-2, kBacktrack = 0.8;
 constexpr int kMaxBacktracks = 60;
 constexpr double kDampingRange = 1e15;  // up and down from where it starts
 
-class GaussNewtonMethod final : public Optimizer::Impl {
+class HessianFreeMethod final : public Optimizer::Impl {
  public:
-  GaussNewtonMethod(const Objective& f, GaussNewton method)
+  HessianFreeMethod(const Objective& f, HessianFree method)
       : Impl(f),
         method_(std::move(method)),
         direction_(add_vector("direction")),
-        curvature_(f, hesscore::Product::ggn) {
+        curvature_(f, method_.product) {
     if (method_.damping_rule != Damping::lm) return;
     start_ = method_.damping(0);
     damping_ = &add_scalar("damping", start_);
@@ -57,7 +59,7 @@ class GaussNewtonMethod final : public Optimizer::Impl {
   bool is_change(double before, double after, double predicted) const;
   void adapt_damping(double rho);
 
-  const GaussNewton method_;
+  const HessianFree method_;
   Vector& direction_;          // the last solution: where CG starts
   double* damping_ = nullptr;  // of Levenberg and Marquardt
   double start_ = 0;           // its first value
@@ -69,7 +71,7 @@ class GaussNewtonMethod final : public Optimizer::Impl {
   CgWorkspace workspace_;
 };
 
-void GaussNewtonMethod::allocate_scratch() {
+void HessianFreeMethod::allocate_scratch() {
   g_ = make_vector();
   x_ = make_vector();
   trial_ = make_vector();
@@ -80,7 +82,7 @@ void GaussNewtonMethod::allocate_scratch() {
   preconditioner_.emplace(std::move(inverse));
 }
 
-StepInfo GaussNewtonMethod::attempt(const View& w, const Batch& batch, const Mode& mode) {
+StepInfo HessianFreeMethod::attempt(const View& w, const Batch& batch, const Mode& mode) {
   const double lr = value_at("lr", method_.lr, mode.step);
   const double damping = damping_ ? *damping_ : value_at("damping", method_.damping, mode.step);
   Mode trial = mode;  // the running statistics are to follow the batch at w alone
@@ -108,7 +110,7 @@ StepInfo GaussNewtonMethod::attempt(const View& w, const Batch& batch, const Mod
 
 // The gradient, and the preconditioner that belongs to it: 1 / (|HesScale| + lambda), or Martens'
 // (empirical Fisher diagonal + lambda)^-0.75.
-double GaussNewtonMethod::linearise(const View& w, const Batch& batch, const Mode& mode,
+double HessianFreeMethod::linearise(const View& w, const Batch& batch, const Mode& mode,
                                     double damping) {
   const bool hesscale = method_.preconditioner == "hesscale";
   Outputs out{.grad = &g_};
@@ -127,7 +129,7 @@ double GaussNewtonMethod::linearise(const View& w, const Batch& batch, const Mod
 }
 
 // A start from the last step may end above the model's value at zero; zero is then the better one.
-SolveReport GaussNewtonMethod::solve(const Point& at, double damping) {
+SolveReport HessianFreeMethod::solve(const Point& at, double damping) {
   curvature_.move_to(at.w, at.batch, at.mode, /*snapshot=*/false);
   const ShiftedOperator A(curvature_, damping);
   SolveReport report = solve_from(method_.warm_start, A);
@@ -138,7 +140,7 @@ SolveReport GaussNewtonMethod::solve(const Point& at, double damping) {
   return report;
 }
 
-SolveReport GaussNewtonMethod::solve_from(double warm_start, const LinearOperator& A) {
+SolveReport HessianFreeMethod::solve_from(double warm_start, const LinearOperator& A) {
   algebra().scale(warm_start, direction_.data(), x_.data(), n_);
   CgOptions options;
   options.rtol = method_.cg_rtol;
@@ -150,7 +152,7 @@ SolveReport GaussNewtonMethod::solve_from(double warm_start, const LinearOperato
 
 // CG minimises the model, not the loss: from the last iterate walk back while the loss falls.
 // With constant damping none are kept, and the step is the solution of the damped system.
-GaussNewtonMethod::Candidate GaussNewtonMethod::best_iterate(const Point& at, std::int64_t last,
+HessianFreeMethod::Candidate HessianFreeMethod::best_iterate(const Point& at, std::int64_t last,
                                                              double t) {
   Candidate best{x_.data(), last, loss_at(at, x_.data(), t)};
   const KeptIterates& kept = workspace_.kept;
@@ -164,7 +166,7 @@ GaussNewtonMethod::Candidate GaussNewtonMethod::best_iterate(const Point& at, st
   return best;
 }
 
-double GaussNewtonMethod::loss_at(const Point& at, const void* x, double t) {
+double HessianFreeMethod::loss_at(const Point& at, const void* x, double t) {
   algebra().copy(at.w.data, trial_.data(), n_);
   algebra().axpby(-t, x, 1, trial_.data(), n_);
   const double loss = f_.evaluate(trial_, at.batch, {}, at.mode);
@@ -172,7 +174,7 @@ double GaussNewtonMethod::loss_at(const Point& at, const void* x, double t) {
 }
 
 // The first step length of t, 0.8 t, ... that lowers the loss enough (Armijo), or -1.
-double GaussNewtonMethod::line_search(const Point& at, const Candidate& c, double t, double slope) {
+double HessianFreeMethod::line_search(const Point& at, const Candidate& c, double t, double slope) {
   if (slope < 0) return -1;
   double loss = c.loss;
   for (int i = 0; i < kMaxBacktracks && loss > at.loss - kArmijo * t * slope; ++i) {
@@ -184,14 +186,14 @@ double GaussNewtonMethod::line_search(const Point& at, const Candidate& c, doubl
 
 // At the minimum losses differ by the rounding of what they are computed from alone, which says
 // nothing about the model.
-bool GaussNewtonMethod::is_change(double before, double after, double predicted) const {
+bool HessianFreeMethod::is_change(double before, double after, double predicted) const {
   const double epsilon = dtype_ == DType::f32 ? std::numeric_limits<float>::epsilon()
                                               : std::numeric_limits<double>::epsilon();
   const double resolution = 16 * epsilon * std::abs(before);
   return std::abs(after - before) > resolution || std::abs(predicted) > resolution;
 }
 
-void GaussNewtonMethod::adapt_damping(double rho) {
+void HessianFreeMethod::adapt_damping(double rho) {
   if (rho > 0.75) {
     *damping_ *= 2.0 / 3;
   } else if (!(rho >= 0.25)) {
@@ -203,7 +205,11 @@ void GaussNewtonMethod::adapt_damping(double rho) {
 }  // namespace
 
 std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const GaussNewton& method) {
-  return std::make_unique<GaussNewtonMethod>(f, method);
+  return std::make_unique<HessianFreeMethod>(f, HessianFree{method, Product::ggn});
+}
+
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const HessianFree& method) {
+  return std::make_unique<HessianFreeMethod>(f, method);
 }
 
 }  // namespace hesscore
