@@ -13,6 +13,7 @@ void register_all(KernelTable& table, Precision precision) {
   register_embeddings(table);
   register_embedding_samples(table);
   register_columns(table);
+  register_kronecker(table);
   register_reductions(table);
   register_random(table);
   register_vectors(table);

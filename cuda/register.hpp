@@ -15,6 +15,7 @@ void register_max_pooling(KernelTable& table);  // and its tangent and adjoint
 void register_embeddings(KernelTable& table);   // lookup and what arrives at its rows
 void register_embedding_samples(KernelTable& table);
 void register_columns(KernelTable& table);     // of Jacobians: tangents and adjoints
+void register_kronecker(KernelTable& table);   // unfold, mirror
 void register_reductions(KernelTable& table);  // column_sum, square_sum, multiply_sum, row_project
 void register_random(KernelTable& table);      // dropout, rademacher
 void register_vectors(KernelTable& table);     // axpby, dot, all_finite, power, update

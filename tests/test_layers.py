@@ -18,6 +18,7 @@ PUBLIC = {
     "probes": "backend",
     "graph": "graph.hpp",
     "objective": "objective",
+    "kronecker": "objective",
     "curvature": "curvature",
     "operators": "solve",
     "solve": "solve",

@@ -36,6 +36,7 @@ struct Variant {
       name::register_broadcasts(table);                                          \
       name::register_embeddings(table);                                          \
       name::register_columns(table);                                             \
+      name::register_kronecker(table);                                           \
     }                                                                            \
   }
 

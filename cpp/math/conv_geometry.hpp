@@ -27,6 +27,15 @@ struct ConvGeometry {
   HC_HD std::int64_t column(std::int64_t j, std::int64_t b) const {
     return j * stride_w - pad_w + b * dilation_w;
   }
+  // The row and column of y that reads row r and column s of x at tap a or b; -1: none.
+  HC_HD std::int64_t row_reading(std::int64_t r, std::int64_t a) const {
+    const std::int64_t i = r + pad_h - a * dilation_h;
+    return i < 0 || i % stride_h != 0 ? -1 : i / stride_h;
+  }
+  HC_HD std::int64_t column_reading(std::int64_t s, std::int64_t b) const {
+    const std::int64_t j = s + pad_w - b * dilation_w;
+    return j < 0 || j % stride_w != 0 ? -1 : j / stride_w;
+  }
   HC_HD std::int64_t group_c() const { return c / groups; }
   HC_HD std::int64_t group_o() const { return o / groups; }
   HC_HD std::int64_t x_image() const { return h * w * c; }

@@ -3,11 +3,10 @@
 
 #include <algorithm>
 
+#include "objective/columns.hpp"
+
 namespace hesscore {
 namespace {
-
-// Columns or probes that travel together: enough to fill the machine, few enough to bound memory.
-constexpr std::int64_t kChunkElements = 4 << 20;
 
 bool is_recursive(Diag k) {
   return k == Diag::hesscale || k == Diag::hesscale_gn || k == Diag::bl89;
@@ -16,13 +15,6 @@ bool is_recursive(Diag k) {
 Sweep forward(Sweep sweep) {
   sweep.forward();
   return sweep;
-}
-
-std::int64_t chunk_of(const Graph& graph, std::int64_t batch, std::int64_t total) {
-  std::int64_t widest = 1;
-  for (const Node& n : graph.nodes()) widest = std::max(widest, element_count(n.shape));
-  return std::clamp<std::int64_t>(kChunkElements / (widest * batch), 1,
-                                  std::max<std::int64_t>(total, 1));
 }
 
 }  // namespace

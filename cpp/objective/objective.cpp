@@ -4,6 +4,7 @@
 
 #include "graph/init.hpp"
 #include "objective/impl.hpp"
+#include "objective/kronecker_layout.hpp"
 #include "objective/supported.hpp"
 
 namespace hesscore {
@@ -165,6 +166,10 @@ std::int64_t Objective::memory(std::int64_t batch, const std::vector<std::string
     bytes += Plan::memory(std::move(e), needed);
     const bool outputs = r.predict || r.what == Request::What::jvp;
     const bool product = r.what == Request::What::product || r.what == Request::What::vjp;
+    if (r.what == Request::What::kronecker) {
+      bytes += kronecker_layout(graph(), r.kronecker.separate_bias).factors *
+               static_cast<std::int64_t>(size_of(dtype));
+    }
     const std::int64_t moments = r.grad_moments.any() ? 3 : 0;
     const std::int64_t vectors = static_cast<std::int64_t>(r.diag.size()) + moments +
                                  (r.grad || product ? 1 : 0) + (r.per_sample_grads ? batch : 0);

@@ -4,7 +4,7 @@
 #include <compare>
 #include <vector>
 
-#include "hesscore/objective.hpp"
+#include "hesscore/kronecker.hpp"
 
 namespace hesscore {
 
@@ -22,8 +22,15 @@ struct MomentsRequest {
   auto operator<=>(const MomentsRequest&) const = default;
 };
 
+// Kronecker factors, or with `moments` the second moments in their eigenbases.
+struct KroneckerRequest {
+  Factors kind = Factors::mc;
+  bool reduce = false, separate_bias = false, moments = false;
+  auto operator<=>(const KroneckerRequest&) const = default;
+};
+
 struct Request {
-  enum class What { evaluate, predict, jvp, vjp, product, track } what = What::evaluate;
+  enum class What { evaluate, predict, jvp, vjp, product, track, kronecker } what = What::evaluate;
   DType dtype = DType::f32;
   std::int64_t batch = 0;
   bool train = false, soft = false, weighted = false;
@@ -37,7 +44,9 @@ struct Request {
 
   Product product = Product::hessian;
   std::int64_t reps = 1;  // stacked vectors
-  int samples = 1;        // fisher_mc
+  int samples = 1;        // fisher_mc, kronecker
+
+  KroneckerRequest kronecker;
 
   auto operator<=>(const Request&) const = default;
 };

@@ -6,6 +6,7 @@
 #include <tuple>
 #include <utility>
 
+#include "objective/kronecker_layout.hpp"
 #include "ops/op.hpp"
 
 namespace hesscore {
@@ -16,6 +17,7 @@ struct Quantity {
   std::string_view name;
   bool of_single_samples;
 };
+constexpr std::string_view kKronecker = "kron";
 constexpr Quantity kQuantities[] = {{"predict", false},
                                     {"loss", false},
                                     {"grad", false},
@@ -33,7 +35,8 @@ constexpr Quantity kQuantities[] = {{"predict", false},
                                     {"empirical_fisher", true},
                                     {"hessian", false},
                                     {"per_sample_grads", true},
-                                    {"grad_moments", true}};
+                                    {"grad_moments", true},
+                                    {kKronecker, true}};
 
 constexpr std::pair<std::string_view, Diag> kDiagonals[] = {
     {"hesscale", Diag::hesscale},
@@ -70,19 +73,21 @@ std::vector<bool> couples(const Graph& graph, bool train) {
 }
 
 // Adds the request for a product of that name.
-bool product_by_name(std::string_view name, std::vector<Request>& requests) {
+bool product_by_name(std::string_view name, int samples, std::vector<Request>& requests) {
   using What = Request::What;
   constexpr std::tuple<std::string_view, What, Product> kProducts[] = {
       {"hvp", What::product, Product::hessian},
       {"ggnvp", What::product, Product::ggn},
       {"fishervp", What::product, Product::fisher_empirical},
       {"jvp", What::jvp, Product::hessian},
-      {"vjp", What::vjp, Product::hessian}};
+      {"vjp", What::vjp, Product::hessian},
+      {kKronecker, What::kronecker, Product::hessian}};
   for (const auto& [known, what, product] : kProducts) {
     if (known != name) continue;
     Request r;
     r.what = what;
     r.product = product;
+    r.samples = what == What::kronecker ? samples : 1;
     requests.push_back(r);
     return true;
   }
@@ -96,7 +101,10 @@ std::vector<std::vector<std::string>> supported(const Graph& graph, bool train) 
   std::vector<std::vector<std::string>> rows(coupled.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     for (const Quantity& q : kQuantities) {
-      if (!q.of_single_samples || !coupled[i]) rows[i].emplace_back(q.name);
+      const Op* const op = graph.nodes()[i].op.get();
+      const bool lacks_rule = q.name == kKronecker && op != nullptr && !op->parameters().empty() &&
+                              op->kronecker_parts().empty();
+      if ((!q.of_single_samples || !coupled[i]) && !lacks_rule) rows[i].emplace_back(q.name);
     }
   }
   return rows;
@@ -108,7 +116,7 @@ std::vector<Request> requests_for(const std::vector<std::string>& quantities, in
   Request r;
   bool evaluated = false;
   for (const std::string& name : quantities) {
-    if (product_by_name(name, products)) continue;
+    if (product_by_name(name, samples, products)) continue;
     evaluated = true;
     const auto* const known = std::find_if(std::begin(kDiagonals), std::end(kDiagonals),
                                            [&](const auto& d) { return d.first == name; });
@@ -142,7 +150,22 @@ void check_supported(const Request& r, const Graph& graph) {
   }
   if (r.per_sample_grads) refused = "per_sample_grads";
   if (r.grad_moments.any()) refused = "grad_moments";
-  if (r.what != Request::What::evaluate || refused.empty()) return;
+  if (r.what == Request::What::kronecker) {
+    refused = kKronecker;
+    const std::string layers = without_kronecker_rule(graph);
+    if (!layers.empty()) throw UnsupportedError("kron has no rule for " + layers);
+    const bool recursive = r.kronecker.kind == Factors::recursive;
+    const std::string stops = recursive ? without_recursion(graph, r.train) : "";
+    if (!stops.empty()) {
+      throw UnsupportedError(
+          "KFRA goes through chains of layers of up to 8192 numbers, linear with fixed "
+          "coefficients or element-wise, not " +
+          stops);
+    }
+  } else if (r.what != Request::What::evaluate) {
+    return;
+  }
+  if (refused.empty()) return;
   const std::vector<bool> coupled = couples(graph, r.train);
   std::string layers;
   for (std::size_t i = 0; i < coupled.size(); ++i) {

@@ -22,6 +22,11 @@ class Convolution : public Bilinear {
   std::vector<ParameterColumns> parameter_columns(Emit& e, const Site& s) const override;
   void deposit_squares(Emit& e, const Uses& uses, std::int64_t reps, double scale,
                        const std::vector<Out>& to) const override;
+  std::vector<KroneckerPart> kronecker_parts() const override;
+  In kronecker_inputs(Emit& e, const Site& s, std::size_t part, std::int64_t first,
+                      std::int64_t count) const override;
+  In kronecker_adjoints(Emit& e, const Site& s, std::size_t part, In gy, std::int64_t first,
+                        std::int64_t count) const override;
 
  protected:
   void product(Emit& e, const Site& s, In w, In bias, In x, Out y, Stack k) const override;
@@ -36,6 +41,7 @@ class Convolution : public Bilinear {
              bool square) const;
   math::ConvGeometry geometry(const Shape& x, const Shape& y, std::int64_t n) const;
   math::ConvGeometry geometry(const Site& s, std::int64_t reps = 1) const;
+  bool reads_pixels_alone() const;  // y at a position comes from x there
 
   std::size_t dimensions_;
   std::int64_t in_, out_;

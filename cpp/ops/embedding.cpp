@@ -150,4 +150,19 @@ void Embedding::deposit_moments(Emit& e, const Uses& uses, const MomentPorts& to
       {all.gy, grouped, to.squares[0], n, rows_, columns_, all.positions, 1, to.scale});
 }
 
+std::vector<KroneckerPart> Embedding::kronecker_parts() const {
+  KroneckerPart p{.rows = columns_, .channels = rows_, .width = columns_};
+  p.channels_first = p.one_hot = true;
+  return {p};
+}
+
+In Embedding::kronecker_adjoints(Emit&, const Site& s, std::size_t, In gy, std::int64_t first,
+                                 std::int64_t) const {
+  return gy.at(first * (s.y_size() / s.batch));
+}
+
+void Embedding::kronecker_counts(Emit& e, const Site& s, In weight, Out to) const {
+  e.call<kernels::LookupTransposed>({weight, groups(e, s), to, tokens(s), rows_, 1});
+}
+
 }  // namespace hesscore

@@ -29,6 +29,10 @@ class Embedding : public Op {
   void deposit_squares(Emit& e, const Uses& uses, std::int64_t reps, double scale,
                        const std::vector<Out>& to) const override;
   void deposit_moments(Emit& e, const Uses& uses, const MomentPorts& to) const override;
+  std::vector<KroneckerPart> kronecker_parts() const override;
+  In kronecker_adjoints(Emit& e, const Site& s, std::size_t part, In gy, std::int64_t first,
+                        std::int64_t count) const override;
+  void kronecker_counts(Emit& e, const Site& s, In weight, Out to) const override;
 
  private:
   struct Together {  // the tokens of all uses, and what arrived there

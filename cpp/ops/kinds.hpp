@@ -18,6 +18,7 @@ class Elementwise : public Op {
   std::string_view type() const override { return name_; }
   MemoryOrder order() const override { return MemoryOrder::any; }
   bool is_elementwise() const override { return true; }
+  JacobianKind jacobian(bool) const override { return JacobianKind::diagonal; }
   bool is_projection() const override;
   bool is_affine(bool train, int moving) const override;
   Shape output_shape(const std::vector<Shape>& x) const override { return x.at(0); }
@@ -36,6 +37,7 @@ class Elementwise : public Op {
 class FixedMap : public Op {
  public:
   bool is_affine(bool, int) const override { return true; }
+  JacobianKind jacobian(bool) const override { return JacobianKind::same; }
   void forward(Emit& e, const Site& s, Out y) const override;
   void jvp(Emit& e, const Site& s, const JvpPorts& p) const override;
   void vjp(Emit& e, const Site& s, const VjpPorts& p) const override;
@@ -57,6 +59,7 @@ class FixedMap : public Op {
 class Bilinear : public Op {
  public:
   bool is_affine(bool, int) const override { return true; }
+  JacobianKind jacobian(bool) const override { return JacobianKind::same; }
   void forward(Emit& e, const Site& s, Out y) const override;
   void jvp(Emit& e, const Site& s, const JvpPorts& p) const override;
   void vjp(Emit& e, const Site& s, const VjpPorts& p) const override;

@@ -211,4 +211,18 @@ void Linear::deposit_moments(Emit& e, const Uses& uses, const MomentPorts& to) c
   e.call<kernels::DualProduct>(a);
 }
 
+std::vector<KroneckerPart> Linear::kronecker_parts() const {
+  return {{.rows = out_, .channels = in_, .width = out_, .bias = bias_ ? 1 : -1}};
+}
+
+In Linear::kronecker_inputs(Emit&, const Site& s, std::size_t, std::int64_t first,
+                            std::int64_t) const {
+  return s.x[0].at(first * (s.x_size() / s.batch));
+}
+
+In Linear::kronecker_adjoints(Emit&, const Site& s, std::size_t, In gy, std::int64_t first,
+                              std::int64_t) const {
+  return gy.at(first * (s.y_size() / s.batch));
+}
+
 }  // namespace hesscore

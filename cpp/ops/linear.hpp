@@ -21,6 +21,11 @@ class Linear : public Bilinear {
   void deposit_squares(Emit& e, const Uses& uses, std::int64_t reps, double scale,
                        const std::vector<Out>& to) const override;
   void deposit_moments(Emit& e, const Uses& uses, const MomentPorts& to) const override;
+  std::vector<KroneckerPart> kronecker_parts() const override;
+  In kronecker_inputs(Emit& e, const Site& s, std::size_t part, std::int64_t first,
+                      std::int64_t count) const override;
+  In kronecker_adjoints(Emit& e, const Site& s, std::size_t part, In gy, std::int64_t first,
+                        std::int64_t count) const override;
 
  protected:
   void product(Emit& e, const Site& s, In w, In bias, In x, Out y, Stack k) const override;

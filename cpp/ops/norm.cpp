@@ -133,24 +133,49 @@ std::vector<Op::ParameterColumns> Normalization::parameter_columns(Emit& e, cons
   return all;
 }
 
+Operand Normalization::weight_terms(Emit& e, const Site& s, In gy, std::int64_t reps) const {
+  const std::int64_t size = s.y_size();
+  const Operand xhat = e.temporary(size), product = e.temporary(reps * size);
+  e.call<kernels::NormForward>({s.x[0], s.saved[0], {}, {}, xhat, geometry(s)});
+  e.call<kernels::Multiply>({gy, xhat, product, size, reps, true, false});
+  return product;
+}
+
+// Scale and shift are vectors: the gradients of a sample are what their blocks are made of.
+std::vector<KroneckerPart> Normalization::kronecker_parts() const {
+  const std::int64_t n = element_count(weights_);
+  KroneckerPart p{.rows = n, .width = n};
+  p.contracted = true;
+  std::vector<KroneckerPart> parts;
+  if (weight_) parts.push_back(p);
+  p.parameter = weight_ ? 1 : 0;
+  if (bias_) parts.push_back(p);
+  return parts;
+}
+
+In Normalization::kronecker_adjoints(Emit& e, const Site& s, std::size_t part, In gy, std::int64_t,
+                                     std::int64_t count) const {
+  if (!weight_ || part == 1) return gy;
+  return weight_terms(e, s, gy, count / s.batch);
+}
+
 // The gradients of a sample are sums over its positions in all uses: gy xhat and gy, side by side.
 Normalization::Terms Normalization::terms(Emit& e, const Uses& uses, std::int64_t reps) const {
   const std::int64_t batch = uses[0].site->batch;
   Terms t;
   for (const Use& u : uses) t.size += u.site->y_size() / batch;
   const bool one = uses.size() == 1;
-  t.products = weight_ ? e.temporary(reps * batch * t.size) : Operand{};
+  t.products = weight_ && !one ? e.temporary(reps * batch * t.size) : Operand{};
   t.gy = one ? Operand(uses[0].gy) : e.temporary(reps * batch * t.size);
   std::int64_t begin = 0;
   for (const Use& u : uses) {
     const Site& s = *u.site;
-    const std::int64_t size = s.y_size(), own = size / batch;
+    const std::int64_t own = s.y_size() / batch;
     if (weight_) {
-      const Operand xhat = e.temporary(size);
-      e.call<kernels::NormForward>({s.x[0], s.saved[0], {}, {}, xhat, geometry(s)});
-      const Operand product = one ? t.products : e.temporary(reps * size);
-      e.call<kernels::Multiply>({u.gy, xhat, product, size, reps, true, false});
-      if (!one) {
+      const Operand product = weight_terms(e, s, u.gy, reps);
+      if (one) {
+        t.products = product;
+      } else {
         e.call<kernels::Copy>({product, t.products.at(begin), reps * batch, own, own, t.size});
       }
     }

@@ -27,6 +27,9 @@ class Normalization : public Op {
                           const std::vector<SampleRows>& to) const override;
   void deposit_squares(Emit& e, const Uses& uses, std::int64_t reps, double scale,
                        const std::vector<Out>& to) const override;
+  std::vector<KroneckerPart> kronecker_parts() const override;
+  In kronecker_adjoints(Emit& e, const Site& s, std::size_t part, In gy, std::int64_t first,
+                        std::int64_t count) const override;
 
  protected:
   Normalization(double eps, bool weight, bool bias, Shape weights);
@@ -49,6 +52,8 @@ class Normalization : public Op {
   Terms terms(Emit& e, const Uses& uses, std::int64_t reps) const;
   In weight(const Site& s) const { return weight_ ? s.w[0] : In{}; }
   In bias(const Site& s) const { return bias_ ? s.w[1] : In{}; }
+  // gy xhat, for `reps` stacked gy.
+  Operand weight_terms(Emit& e, const Site& s, In gy, std::int64_t reps) const;
 };
 
 // Over the batch, for each channel. In evaluation, and nowhere else, statistics are the running
@@ -66,6 +71,9 @@ class BatchNorm final : public Normalization {
   void track(Emit& e, const Site& s) const override;
   bool couples_samples(bool train) const override { return train || !o_.track_running_stats; }
   bool is_affine(bool train, int) const override { return !couples_samples(train); }
+  JacobianKind jacobian(bool train) const override {
+    return couples_samples(train) ? JacobianKind::any : JacobianKind::diagonal;
+  }
 
  protected:
   math::NormGeometry geometry(const Site& s) const override;

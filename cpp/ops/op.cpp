@@ -45,4 +45,16 @@ void Op::deposit_per_sample(Emit&, const Uses&, SampleRange, const std::vector<S
   throw UnsupportedError(describe() + " has no rule for gradients of single samples");
 }
 
+In Op::kronecker_inputs(Emit&, const Site&, std::size_t, std::int64_t, std::int64_t) const {
+  throw UnsupportedError(describe() + " has no rule for Kronecker factors");
+}
+
+In Op::kronecker_adjoints(Emit&, const Site&, std::size_t, In, std::int64_t, std::int64_t) const {
+  throw UnsupportedError(describe() + " has no rule for Kronecker factors");
+}
+
+void Op::kronecker_counts(Emit&, const Site&, In, Out) const {
+  throw UnsupportedError(describe() + " has no one-hot inputs");
+}
+
 }  // namespace hesscore

@@ -31,6 +31,9 @@ struct BufferShape {
 // C) is what lies there. `any`: the op works on either and keeps what comes.
 enum class MemoryOrder { any, api, channels_last };
 
+// What dy/dx of a sample is: anything, the same for all samples, or diagonal.
+enum class JacobianKind { any, same, diagonal };
+
 // One node while passes are emitted: what every rule reads. Shapes are per sample.
 struct Site {
   int node = 0;
@@ -96,6 +99,24 @@ struct MomentPorts {
   Out norms = {};
 };
 
+// A matrix (rows, columns) of a layer's parameters whose gradient is, for every sample, the sum
+// over positions t of g_t x_t'; columns are taps x channels, in this order in x_t. A bias is the
+// column whose x_t is 1; without channels it is the only one.
+struct KroneckerPart {
+  std::int64_t rows = 0, channels = 0, taps = 1;
+  std::int64_t width = 0;  // numbers of y at one position
+  int parameter = 0;       // of the layer; the matrix begins at `offset` in it, in the order
+  std::int64_t offset = 0;
+  bool channels_first = false;  // (channels, rows, taps), else (rows, channels, taps)
+  int bias = -1;                // the parameter that is the bias, -1: none
+  std::int64_t bias_offset = 0;
+  bool one_hot = false;     // x_t is a row of the identity matrix
+  bool contracted = false;  // g has been multiplied by x already: t is to be summed over
+  bool formed = false;      // are the x_t copies, to be made of some samples at a time?
+
+  std::int64_t columns() const { return channels * taps; }
+};
+
 // Throws SizeError unless |size| < 2^31, as of windows and positions: what is computed from two of
 // them cannot overflow.
 void check_size(const std::string& name, std::int64_t size);
@@ -115,6 +136,8 @@ class Op {
   virtual bool is_elementwise() const { return false; }
   // Do all passes find in y what they need of x? Then y may lie where x was.
   virtual bool is_projection() const { return false; }
+  // Same: vjp reads neither x nor what was saved.
+  virtual JacobianKind jacobian(bool /*train*/) const { return JacobianKind::any; }
   virtual MemoryOrder order() const { return MemoryOrder::api; }
   // Of a layer that reads integers: its inputs are in 0..limit-1. 0: it reads real numbers.
   virtual std::int64_t index_limit() const { return 0; }
@@ -167,6 +190,16 @@ class Op {
   virtual void deposit_squares(Emit& e, const Uses& uses, std::int64_t reps, double scale,
                                const std::vector<Out>& to) const;
   virtual void deposit_moments(Emit& e, const Uses& uses, const MomentPorts& to) const;
+
+  // The matrices that all parameters fall into; none without a rule. Rows x_t and g_t of samples
+  // first .. first+count-1, of g among those of all reps.
+  virtual std::vector<KroneckerPart> kronecker_parts() const { return {}; }
+  virtual In kronecker_inputs(Emit& e, const Site& s, std::size_t part, std::int64_t first,
+                              std::int64_t count) const;
+  virtual In kronecker_adjoints(Emit& e, const Site& s, std::size_t part, In gy, std::int64_t first,
+                                std::int64_t count) const;
+  // Of one-hot inputs: to[j] (+)= the sum of weight[t] over the positions t whose x_t is row j.
+  virtual void kronecker_counts(Emit& e, const Site& s, In weight, Out to) const;
 };
 
 // y[r] (+)= <p[r], q[r]> for rows of n numbers.

@@ -63,6 +63,7 @@ class MaxPool : public FixedMap {
  public:
   MaxPool(std::size_t dimensions, const PoolOptions& options);
   explicit MaxPool(Shape size);
+  JacobianKind jacobian(bool) const override { return JacobianKind::any; }
   std::string_view type() const override { return windows_.name(); }
   std::string describe() const override { return windows_.describe(); }
   MemoryOrder order() const override { return MemoryOrder::channels_last; }

@@ -79,6 +79,7 @@ class Dropout : public FixedMap {
   MemoryOrder order() const override { return MemoryOrder::any; }
   Shape output_shape(const std::vector<Shape>& x) const override { return x.at(0); }
   bool is_view(bool train) const override { return !train || p_ == 0; }
+  JacobianKind jacobian(bool) const override { return JacobianKind::diagonal; }
 
  protected:
   void apply(Emit& e, const Site& s, std::size_t i, In x, Out y, std::int64_t reps) const override;

@@ -233,6 +233,14 @@ NodeArrays Sweep::vjp(Operand seed, std::int64_t reps, ParameterSink* sink) {
   return g;
 }
 
+Uses Sweep::uses_of(int group) const {
+  Uses uses;
+  for (const Site& s : sites_) {
+    if (graph_.nodes()[static_cast<std::size_t>(s.node)].group == group) uses.push_back({&s, {}});
+  }
+  return uses;
+}
+
 void Sweep::vjp_uses(Operand seed, std::int64_t reps, ParameterSink* sink, const Deposit& deposit,
                      const Part* part) {
   std::vector<int> left(graph_.groups().size(), 0);

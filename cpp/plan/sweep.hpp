@@ -99,6 +99,12 @@ class Sweep {
   NodeArrays jvp_from(const NodeArrays& contributions);
   // Adjoints of all nodes from `seed` (reps stacked) at the output; deposits the sum.
   NodeArrays vjp(Operand seed, std::int64_t reps, ParameterSink* sink);
+  // Like vjp, and calls deposit(op, group, uses) when all uses of a group of parameters are known.
+  // With a part: in it, for its groups.
+  using Deposit = std::function<void(const Op& op, int group, const Uses& uses)>;
+  void vjp_uses(Operand seed, std::int64_t reps, ParameterSink* sink, const Deposit& deposit,
+                const Part* part = nullptr);
+  Uses uses_of(int group) const;  // without adjoints
   // Like vjp, but deposits scale * sum of squares over columns and samples. With a part: for its
   // groups alone.
   void vjp_squares(Operand seed, std::int64_t reps, double scale, ParameterSink& sink,
@@ -151,11 +157,6 @@ class Sweep {
       if (node.op && root_[i] == i && active_[i]) rule(i, node);
     }
   }
-  // Like vjp, and calls deposit(op, group, uses) when all uses of a group of parameters are known.
-  // With a part: in it, for its groups.
-  using Deposit = std::function<void(const Op& op, int group, const Uses& uses)>;
-  void vjp_uses(Operand seed, std::int64_t reps, ParameterSink* sink, const Deposit& deposit,
-                const Part* part = nullptr);
   VjpPorts vjp_ports(NodeArrays& g, std::size_t node, std::int64_t reps, ParameterSink* sink,
                      const Part* part = nullptr);
 

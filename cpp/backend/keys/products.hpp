@@ -21,6 +21,8 @@ struct Epilogue {
 // op(b) (k, n) stored (n, k) if trans_b, bias (n). square_a / square_b: element-wise squares are
 // taken while packing. A stride of 0 shares that operand over the batch. `sum`, with trans_a and
 // without square_a: sum_b (m) (+)= the sums of a_b over k, the bias's part of a weight gradient.
+// `lower`, with m = n: only the lower triangles of c are asked for; above them anything may be
+// left.
 struct Product {
   static constexpr std::string_view name = "product";
   struct Args {
@@ -32,6 +34,7 @@ struct Product {
     Epilogue then = {};  // only with a batch of one
     Out sum = {};
     std::int64_t stride_sum = 0;
+    bool lower = false;
     HC_OPERANDS(a, b, bias, c, then.x, then.y, sum)
   };
 };

@@ -36,6 +36,7 @@ struct Problem {
   std::int64_t c_stride = 0;
   bool transposed = false;  // C is stored (columns, rows)
   bool add = false;
+  bool lower = false;  // what lies above the diagonal of C may be left out
   const T* bias = nullptr;
   std::int64_t rows = 0, columns = 0, k = 0;
   bool square_s = false, square_v = false;
@@ -271,6 +272,8 @@ class Blocks {
 
   void multiply(const Block& b, std::int64_t item, std::int64_t q, std::int64_t first,
                 std::int64_t last) const {
+    while (p_.lower && first < last && tiles_.begin(first + 1) <= first_column(q)) ++first;
+    if (first == last) return;
     const T* panel = own_panel(b, item, q);
     const T* tiles = own_tiles(b, item);
     for (int part = 0; part < parts_; ++part) {

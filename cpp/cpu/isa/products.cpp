@@ -141,8 +141,8 @@ void product(void*, const kernels::Product::Args& args) {
   }
   Problem<T> p = by_columns<T>(a);
   const Problem<T> q = by_rows<T>(a);
-  if (cost(q, a.k, a.batch) < cost(p, a.k, a.batch)) p = q;
-  if (contiguous_along_k(a) && dots_cost<T>(a) < cost(p, a.k, a.batch)) {
+  if (!a.lower && cost(q, a.k, a.batch) < cost(p, a.k, a.batch)) p = q;
+  if (!a.lower && contiguous_along_k(a) && dots_cost<T>(a) < cost(p, a.k, a.batch)) {
     return product_of_rows<T>(a);
   }
   p.k = a.k;
@@ -150,6 +150,7 @@ void product(void*, const kernels::Product::Args& args) {
   p.c_stride = a.n;
   p.add = a.c.accumulate;
   p.bias = pointer<T>(a.bias);
+  p.lower = a.lower;
   p.batch = a.batch;
   p.c_batch = a.stride_c;
   p.bias_batch = a.stride_bias;

@@ -23,6 +23,7 @@
   void register_broadcasts(KernelTable&);   \
   void register_embeddings(KernelTable&);   \
   void register_columns(KernelTable&);      \
+  void register_kronecker(KernelTable&);    \
   }
 
 HC_DECLARE_REGISTRATIONS(portable)

@@ -6,6 +6,7 @@
 #include "hesscore/curvature.hpp"
 #include "hesscore/device.hpp"
 #include "hesscore/graph.hpp"
+#include "hesscore/kronecker.hpp"
 #include "hesscore/linear_operator.hpp"
 #include "hesscore/objective.hpp"
 #include "hesscore/operators.hpp"

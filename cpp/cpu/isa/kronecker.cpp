@@ -1,0 +1,103 @@
+// Patches as rows, and symmetric matrices made whole.
+#include <cstring>
+
+#include "cpu/isa/elementwise.hpp"
+
+namespace hesscore::cpu::HC_ISA {
+namespace {
+
+// One row of patches: pixel (i, j) of the image that the layer writes.
+template <class T>
+void unfold_pixel(const math::ConvGeometry& g, const T* x, bool transposed, std::int64_t i,
+                  std::int64_t j, T* y, bool accumulate) {
+  const std::int64_t width = transposed ? g.group_o() : g.group_c();
+  const std::int64_t pixel = transposed ? g.o : g.c, columns = transposed ? g.ow : g.w;
+  for (std::int64_t a = 0; a < g.kh; ++a) {
+    const std::int64_t r = transposed ? g.row_reading(i, a) : g.row(i, a);
+    for (std::int64_t b = 0; b < g.kw; ++b, y += width) {
+      const std::int64_t c = transposed ? g.column_reading(j, b) : g.column(j, b);
+      const bool inside = r >= 0 && r < (transposed ? g.oh : g.h) && c >= 0 && c < columns;
+      const T* from = inside ? x + (r * columns + c) * pixel : nullptr;
+      if (accumulate) {
+        for (std::int64_t q = 0; inside && q < width; ++q) y[q] += from[q];
+      } else if (inside) {
+        std::memcpy(y, from, static_cast<std::size_t>(width) * sizeof(T));
+      } else {
+        std::memset(y, 0, static_cast<std::size_t>(width) * sizeof(T));
+      }
+    }
+  }
+}
+
+template <class T>
+void unfold(void*, const kernels::Unfold::Args& a) {
+  const math::ConvGeometry& g = a.g;
+  const std::int64_t rows = a.transposed ? g.h : g.oh, columns = a.transposed ? g.w : g.ow;
+  const std::int64_t width = a.transposed ? g.group_o() : g.group_c();
+  const std::int64_t image = a.transposed ? g.y_image() : g.x_image();
+  const std::int64_t line = columns * g.taps() * width;
+  if (line == 0) return;
+  parallel_chunks(g.n * rows, (kGrain + line - 1) / line,
+                  [&](std::int64_t begin, std::int64_t end) {
+                    for (std::int64_t r = begin; r < end; ++r) {
+                      const T* x = a.x.as<T>() + r / rows * image + a.group * width;
+                      T* y = a.y.as<T>() + r * line;
+                      for (std::int64_t j = 0; j < columns; ++j, y += g.taps() * width) {
+                        unfold_pixel(g, x, a.transposed, r % rows, j, y, a.y.accumulate);
+                      }
+                    }
+                  });
+}
+
+// Where row or column i of the result comes from.
+std::int64_t source(std::int64_t i, std::int64_t n, std::int64_t taps) {
+  return i % taps * (n / taps) + i / taps;
+}
+
+// Rows i0 .. i1-1 of the result, in pieces of columns that stay in the cache.
+template <class T>
+void mirror_rows(const kernels::Mirror::Args& a, std::int64_t i0, std::int64_t i1) {
+  constexpr std::int64_t kPiece = 64;
+  const T* x = a.x.as<T>();
+  const std::int64_t stride = a.sum ? a.n + 1 : a.n;
+  const T scale = static_cast<T>(a.scale);
+  for (std::int64_t j0 = 0; j0 < a.n; j0 += kPiece) {
+    const std::int64_t j1 = j0 + kPiece < a.n ? j0 + kPiece : a.n;
+    for (std::int64_t i = i0; i < i1; ++i) {
+      const std::int64_t from = source(i, a.n, a.taps);
+      T* y = a.y.as<T>() + i * stride;
+      for (std::int64_t j = j0; j < j1; ++j) {
+        const std::int64_t to = source(j, a.n, a.taps);
+        const T value = scale * (from >= to ? x[from * a.n + to] : x[to * a.n + from]);
+        y[j] = a.y.accumulate ? y[j] + value : value;
+      }
+    }
+  }
+}
+
+template <class T>
+void mirror(void*, const kernels::Mirror::Args& a) {
+  constexpr std::int64_t kRows = 16;
+  parallel_chunks(a.n, kRows, [&](std::int64_t i0, std::int64_t i1) { mirror_rows<T>(a, i0, i1); });
+  if (!a.sum) return;
+  T* y = a.y.as<T>();
+  const T* sum = a.sum.as<T>();
+  const auto put = [&](std::int64_t i, double value) {
+    y[i] = static_cast<T>(value) + (a.y.accumulate ? y[i] : T(0));
+  };
+  for (std::int64_t i = 0; i < a.n; ++i) {
+    const double value = a.scale * static_cast<double>(sum[source(i, a.n, a.taps)]);
+    put(i * (a.n + 1) + a.n, value);
+    put(a.n * (a.n + 1) + i, value);
+  }
+  put((a.n + 1) * (a.n + 1) - 1, a.corner);
+}
+
+}  // namespace
+
+void register_kronecker(KernelTable& table) {
+  HC_ADD(table, Unfold, unfold);
+  HC_ADD(table, Mirror, mirror);
+}
+
+}  // namespace hesscore::cpu::HC_ISA
