@@ -174,7 +174,8 @@ class Parameters:
             Samples.
         quantities : sequence of str
             As in `evaluate`, which computes them together; and "hvp", "ggnvp", "fishervp", "jvp"
-            and "vjp", each with one vector and in a plan of its own.
+            and "vjp", each with one vector and in a plan of its own, and "kron", the factors from
+            drawn labels.
         dtype : {"float32", "float64"}
             Of `w`.
         train, samples, max_memory
@@ -215,7 +216,7 @@ class Parameters:
         8 parameters, loss MSELoss(reduction='mean')
         supported: predict, loss, grad, jvp, vjp, hvp, ggnvp, fishervp, hesscale,
           hesscale_gn, bl89, ggn, ggn_mc, hutchinson, empirical_fisher, hessian,
-          per_sample_grads, grad_moments
+          per_sample_grads, grad_moments, kron
         """
         rows = [("name", "layer", "output", "params")]
         for row in self.supports():

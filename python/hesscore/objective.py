@@ -11,6 +11,7 @@ from ._evaluations import Evaluations, Train
 from ._parameters import Parameters
 from .errors import OptionError
 from .graph import Graph, build_graph
+from .kronecker import KroneckerMethods
 from .layers.base import Layer, Shape
 from .losses import Loss, Reduction
 
@@ -21,7 +22,7 @@ _PRECISIONS = ("fp32", "tf32", "fp64")
 _HESSIAN, _GGN = _core.Product.hessian, _core.Product.ggn
 
 
-class Objective(Parameters, Buffers, Evaluations, Curvature):
+class Objective(Parameters, Buffers, Evaluations, Curvature, KroneckerMethods):
     """A network and a loss as a function ``f(w, x, y)`` of one flat parameter vector.
 
     The arrays decide where and how the work runs. Arrays in host memory give NumPy arrays, computed

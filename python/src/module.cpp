@@ -12,6 +12,7 @@ NB_MODULE(_core, m) {
   hesscore::python::bind_objective(m);
   hesscore::python::bind_operators(m);
   hesscore::python::bind_curvature(m);
+  hesscore::python::bind_kronecker(m);
   hesscore::python::bind_solve(m);
   hesscore::python::bind_probes(m);
   hesscore::python::bind_eigen(m);

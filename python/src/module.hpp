@@ -10,6 +10,7 @@ void bind_graph(nanobind::module_& m);
 void bind_objective(nanobind::module_& m);
 void bind_operators(nanobind::module_& m);
 void bind_curvature(nanobind::module_& m);
+void bind_kronecker(nanobind::module_& m);
 void bind_solve(nanobind::module_& m);
 void bind_probes(nanobind::module_& m);
 void bind_eigen(nanobind::module_& m);

@@ -52,6 +52,8 @@ ENTRIES = {
     "hessian": (lambda f, a: f.hessian(*_point(a), **_weights(a)) @ np.ones(f.num_params),
                 "w x y sample_weight"),
     "ggn": (lambda f, a: f.ggn(*_point(a), **_weights(a)).matvec(a["v"]), "w x y v sample_weight"),
+    "kron": (lambda f, a: f.kron(*_point(a), kind="exact", **_weights(a)).solve(a["v"], 0.1),
+             "w x y v sample_weight"),
     "step": (_step, "w x y sample_weight"),
     "run": (_run, "w x y"),
 }  # fmt: skip

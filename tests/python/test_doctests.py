@@ -23,6 +23,7 @@ MODULES = [
     "estimators.spectrum",
     "estimators.trace",
     "graph",
+    "kronecker",
     "losses",
     "models",
     "krylov",

@@ -13,7 +13,7 @@ from hesscore._parameters import diag_kinds
 N = 3
 CLASSES = [c for c in (getattr(hc, name) for name in sorted(hc.__all__)) if isinstance(c, type)]
 PLAIN = ["predict", "loss", "grad", "jvp", "vjp", "hvp", "ggnvp", "fishervp"]
-QUANTITIES = [*PLAIN, *diag_kinds, "per_sample_grads", "grad_moments"]
+QUANTITIES = [*PLAIN, *diag_kinds, "per_sample_grads", "grad_moments", "kron"]
 IMAGE, SERIES, VECTOR, TOKENS = (2, 5, 6), (2, 8), (6,), (4,)
 
 # A layer of every class behind one with parameters, so that all its passes are needed. The stems
@@ -61,6 +61,8 @@ def run(f, name, w, x, y, train):
         return f.vjp(w, x, np.ones_like(y), train=train), w.shape
     if name in ("hvp", "ggnvp", "fishervp"):
         return getattr(f, name)(w, x, y, v, train=train), w.shape
+    if name == "kron":
+        return f.kron(w, x, y, train=train).diagonal(), w.shape
     result = f.evaluate(w, x, y, (name,), train=train)[name]
     if name == "grad_moments":
         return np.concatenate(list(result.values())), (3 * len(w) + N,)

@@ -163,3 +163,25 @@ def test_algebra_blocks_and_inverses():
         np.testing.assert_allclose(list(there.values()), list(host.values()), rtol=1e-9, atol=1e-15)
     with pytest.raises(hc.DeviceError, match="operators: expected one on cuda:0"):
         C + H
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_kronecker_factors(corrected):
+    net = hc.Sequential(hc.Conv2d(2, 4, 3, groups=2), hc.Tanh(), hc.ConvTranspose2d(4, 2, 2),
+                        hc.Flatten(), hc.LayerNorm(18), hc.Linear(18, 3))  # fmt: skip
+    f = hc.Objective(net, hc.CrossEntropyLoss(), input_shape=(2, 4, 4))
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(6, 2, 4, 4)), rng.integers(0, 3, 6)
+    point = f.init(dtype="float64"), x, y
+    v = rng.normal(size=(2, f.num_params))
+    here = f.kron(*point, kind="exact", corrected=corrected)
+    there = f.kron(*to_device(point), kind="exact", corrected=corrected)
+    for name, factor in here.factors.items():
+        assert isinstance(there.factors[name].A, cupy.ndarray)
+        close(there.factors[name].A, factor.A)
+        close(there.factors[name].G, factor.G)
+    close(there.diagonal(), here.diagonal())
+    close(there @ to_device(v[0]), here @ v[0])
+    close(there.solve(to_device(v), 0.1), here.solve(v, 0.1))
+    close(there.solve(to_device(v), 0.1, pi=False), here.solve(v, 0.1, pi=False))
+    assert abs(there.logdet(0.1) - here.logdet(0.1)) < 1e-9 * abs(here.logdet(0.1))
