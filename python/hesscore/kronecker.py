@@ -304,8 +304,8 @@ class KroneckerMethods:
         columns; exact factors take as many columns as the loss has outputs, mc ones `samples`.
 
         Scaling elsewhere: Grosse & Martens 2016 have 1/T in G and not in A, with the same product.
-        BackPACK's KFAC and KFLR of linear layers are these factors with ``bias="separate"``; those
-        of convolutions average neither factor over positions: A (x) G is T times this one.
+        BackPACK's KFAC and KFLR of linear layers are these factors with ``bias="separate"``; its
+        convolutions take T times the A of "expand" and the G of "reduce".
 
         Parameters
         ----------
