@@ -280,7 +280,8 @@ class Evaluations:
         >>> bool((rows.mean(0) == f.value_and_grad(np.zeros(2), x, y)[1]).all())
         True
         """
-        return self._core.per_sample_grads(w, x, y, sample_weight, train, out)
+        rows: Any = self._core.per_sample_grads(w, x, y, sample_weight, train, out)
+        return rows
 
     def grad_moments(
         self, w: Any, x: Any, y: Any, *, sample_weight: Any = None, train: Train = False
