@@ -302,9 +302,11 @@ TEST("cross-entropy at one position") {
     omega += t[c];
   }
   for (int i = 0; i < n; ++i) {
-    double along = p[i], columns = 0, samples = 0;  // v = e_i
+    double along = p[i], columns = 0, samples = 0, tail = 1;  // v = e_i
     for (int c = 0; c < n; ++c) {
-      const double s = Rule::column(omega, p[c], p[i], c == i ? 1.0 : 0.0);
+      tail = c + 1 < n ? tail - p[c] : 0;
+      const double pivot = Rule::pivot(omega, p[c], tail);
+      const double s = c < i ? Rule::below(pivot, p[i], tail) : pivot * (c == i);
       const double u = Rule::sample(omega, p[i], c == i ? 1.0 : 0.0);
       columns += s * s, samples += p[c] * u * u;
     }

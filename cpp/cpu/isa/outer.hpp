@@ -23,18 +23,18 @@ HC_INLINE void stream(T* p, Vec<T> x) {
 HC_INLINE void end_stream() {}
 #endif
 
-// For b < batch: c_b (+)= a_b b_b', rows of n numbers.
+// For b < batch: c_b = a_b b_b', rows of n numbers. Nothing is added: the compiler would round a
+// sum and its product at once, where tiles round twice.
 template <class T>
 struct Outer {
   const T *a, *b;
   T* c;
   std::int64_t m, n, batch, stride_a, stride_b, stride_c;
-  bool add;
 
   static constexpr std::int64_t kCached = 8 << 20;  // bytes
 
   void run() const {
-    const bool streams = !add && batch * m * n * std::int64_t{sizeof(T)} > kCached;
+    const bool streams = batch * m * n * std::int64_t{sizeof(T)} > kCached;
     const std::int64_t some = at_least(kTaskWork * kLanes<T> / (2 * at_least(n, 1)), 1);
     const std::int64_t rows = at_most(some, m), pieces = (m + rows - 1) / rows;
     const bool serial = batch * m * n < kSerialWork;
@@ -55,10 +55,9 @@ struct Outer {
     const Vec<T> f = splat(factor);
     std::int64_t i = 0;
     for (; i + kLanes<T> <= n; i += kLanes<T>) {
-      const Vec<T> x = f * load(row + i);
-      store(to + i, add ? load(to + i) + x : x);
+      store(to + i, f * load(row + i));
     }
-    for (; i < n; ++i) to[i] = add ? to[i] + factor * row[i] : factor * row[i];
+    for (; i < n; ++i) to[i] = factor * row[i];
   }
 
   void stream_row(T factor, const T* row, T* to) const {

@@ -120,7 +120,7 @@ void row_sums(In a, Out sum, std::int64_t k, std::int64_t m, std::int64_t batch 
 }
 
 bool is_outer(const kernels::Product::Args& a) {
-  return a.k == 1 && !a.bias && !a.square_a && !a.square_b &&
+  return a.k == 1 && !a.c.accumulate && !a.bias && !a.square_a && !a.square_b &&
          a.then.kind == kernels::Epilogue::none;
 }
 
@@ -131,8 +131,8 @@ void product(void*, const kernels::Product::Args& args) {
   kernels::Product::Args a = args;
   row_sums<T>(a.a, a.sum, a.k, a.m, a.batch, a.stride_a, a.stride_sum);
   if (is_outer(a)) {
-    return Outer<T>{pointer<T>(a.a), pointer<T>(a.b), pointer<T>(a.c), a.m,        a.n,
-                    a.batch,         a.stride_a,      a.stride_b,      a.stride_c, a.c.accumulate}
+    return Outer<T>{pointer<T>(a.a), pointer<T>(a.b), pointer<T>(a.c), a.m,       a.n,
+                    a.batch,         a.stride_a,      a.stride_b,      a.stride_c}
         .run();
   }
   if (stacked(a)) {
