@@ -106,6 +106,8 @@ inline const std::vector<Method>& all_methods() {
       SophiaH{.lr = 0.02},
       GaussNewton{},
       GaussNewton{.lr = 0.5, .damping_rule = Damping::constant, .damping = 0.5, .warm_start = 0},
+      GaussNewton{.lr = 0.5, .damping_rule = Damping::constant, .damping = 4, .line_search = false},
+      GaussNewton{.lr = 0.5, .damping = 4, .line_search = false},
       GaussNewton{.preconditioner = "hesscale"},
       GaussNewton{.preconditioner = "empirical_fisher"},
       HessianFree{{.damping = 10}},

@@ -52,6 +52,53 @@ TEST("gauss-newton takes the damped step of the dense matrix") {
   }
 }
 
+TEST("without a line search the damped step is taken at lr, though the loss rises") {
+  const Problem p;
+  const GaussNewton exact{.damping_rule = Damping::constant,
+                          .damping = 0.7,
+                          .cg_iterations = 200,
+                          .cg_rtol = 1e-13,
+                          .martens_stop = false,
+                          .line_search = false};
+  GaussNewton far = exact;
+  far.lr = 50;
+  Vector w = p.start(), v = p.start();
+  const Numbers start = w.to_host();
+  const StepInfo info = Optimizer(p.f, exact).step(w, p.batch());
+  CHECK(info.accepted && info.rho == 0 && info.damping == 0.7);
+  CHECK(Optimizer(p.f, far).step(v, p.batch()).accepted);
+  const Numbers near_by = w.to_host(), far_away = v.to_host();
+  for (std::size_t i = 0; i < start.size(); ++i) {
+    CHECK_CLOSE(far_away[i] - start[i], 50 * (near_by[i] - start[i]), 1e-9);
+  }
+  CHECK(p.f.evaluate(v, p.batch()) > p.f.evaluate(p.start(), p.batch()));
+}
+
+TEST("without a line search the damping still adapts to a loss that rises") {
+  const Problem p;
+  Optimizer opt(p.f, GaussNewton{.lr = 50, .damping = 2, .line_search = false});
+  Vector w = p.start();
+  const StepInfo info = opt.step(w, p.batch());
+  CHECK(info.accepted && info.rho < 0.25);
+  CHECK(p.f.evaluate(w, p.batch()) > info.loss);
+  CHECK_CLOSE(opt.state().scalars.at("damping"), 3, 1e-15);
+}
+
+TEST("without a line search a step that is not finite leaves w and the state") {
+  for (const Damping rule : {Damping::constant, Damping::lm}) {
+    const Problem p(DType::f32);
+    Optimizer opt(p.f, GaussNewton{.lr = 1e42, .damping_rule = rule, .line_search = false});
+    Vector w = p.start();
+    const Numbers before = w.to_host();
+    bool taken = false;
+    try {
+      taken = opt.step(w, p.batch()).accepted;
+    } catch (const NonFiniteError&) {
+    }
+    CHECK(!taken && w.to_host() == before);
+  }
+}
+
 TEST("gauss-newton solves least squares in one step, with rho = 1") {
   const LeastSquares p(random_numbers(30, 5), random_numbers(10, 6), 3);
   Optimizer opt(p.f, GaussNewton{.damping = 1e-9, .cg_rtol = 1e-12, .martens_stop = false});

@@ -2,8 +2,8 @@
 // damping (Martens 2010).
 //
 // The step is w - t x, where x solves (A + lambda I) x = g roughly, A the Hessian or the
-// Gauss-Newton matrix, and t comes from the line search. All trials are evaluated at a copy; w is
-// written once, when the step is accepted.
+// Gauss-Newton matrix, and t comes from the line search or is the rate. All trials are evaluated at
+// a copy; w is written once, when the step is accepted.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -55,6 +55,8 @@ class HessianFreeMethod final : public Optimizer::Impl {
   SolveReport solve_from(double warm_start, const LinearOperator& A);
   Candidate best_iterate(const Point& at, std::int64_t last, double t);
   double loss_at(const Point& at, const void* x, double t);
+  void take_unseen(const View& w, const Mode& mode, double t);
+  double step_length(const Point& at, const Candidate& c, double t, double slope);
   double line_search(const Point& at, const Candidate& c, double t, double slope);
   bool is_change(double before, double after, double predicted) const;
   void adapt_damping(double rho);
@@ -90,13 +92,17 @@ StepInfo HessianFreeMethod::attempt(const View& w, const Batch& batch, const Mod
   const Point at{w, batch, trial, linearise(w, batch, mode, damping)};
   const SolveReport report = solve(at, damping);
   StepInfo info{.loss = at.loss, .damping = damping, .iterations = report.iterations};
+  if (!damping_ && !method_.line_search) {
+    take_unseen(w, mode, lr);
+    return info;
+  }
 
   const Candidate best = best_iterate(at, report.iterations, lr);
   const double slope = algebra().dot(g_.data(), best.x, n_);
   const double half_curvature = report.model[static_cast<std::size_t>(best.iteration)] + slope;
   const double predicted = lr * (lr * half_curvature - slope);
   if (predicted < 0) info.rho = (best.loss - at.loss) / predicted;
-  const double t = line_search(at, best, lr, slope);
+  const double t = step_length(at, best, lr, slope);
   info.accepted = t >= 0;
   if (info.accepted) {
     algebra().axpby(-t, best.x, 1, w.data, n_);
@@ -171,6 +177,20 @@ double HessianFreeMethod::loss_at(const Point& at, const void* x, double t) {
   algebra().axpby(-t, x, 1, trial_.data(), n_);
   const double loss = f_.evaluate(trial_, at.batch, {}, at.mode);
   return std::isfinite(loss) ? loss : std::numeric_limits<double>::infinity();
+}
+
+// The step w - t x, whatever the loss there, as long as it is finite.
+void HessianFreeMethod::take_unseen(const View& w, const Mode& mode, double t) {
+  algebra().copy(w.data, trial_.data(), n_);
+  algebra().axpby(-t, x_.data(), 1, trial_.data(), n_);
+  require_finite("step", trial_, mode);
+  algebra().copy(trial_.data(), w.data, n_);
+  std::swap(direction_, x_);
+}
+
+double HessianFreeMethod::step_length(const Point& at, const Candidate& c, double t, double slope) {
+  if (method_.line_search) return line_search(at, c, t, slope);
+  return std::isfinite(c.loss) ? t : -1;
 }
 
 // The first step length of t, 0.8 t, ... that lowers the loss enough (Armijo), or -1.

@@ -48,7 +48,8 @@ class Optimizer:
                        for each sample; h, Hutchinson's
     gauss_newton       lr, damping, damping_rule ("lm" or "constant"), cg_iterations, cg_rtol,
                        martens_stop, warm_start, preconditioner ("none", "hesscale",
-                       "empirical_fisher"): CG on the damped Gauss-Newton matrix (Martens 2010).
+                       "empirical_fisher"), line_search (False: each step at lr as it is): CG on
+                       the damped Gauss-Newton matrix (Martens 2010).
                        ``damping="lm"`` or ``"constant"`` names the rule and keeps the default value
     hessian_free       the same, product ("hessian" or "ggn"): CG ends at negative curvature
     trust_region       radius, max_radius, solver ("gltr" or "steihaug"), product, iterations, rtol:

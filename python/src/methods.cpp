@@ -91,6 +91,7 @@ void visit_fields(GaussNewton& m, const Visit& visit) {
   visit("martens_stop", m.martens_stop);
   visit("warm_start", m.warm_start);
   visit("preconditioner", m.preconditioner);
+  visit("line_search", m.line_search);
 }
 
 template <class Visit>

@@ -84,7 +84,7 @@ struct SophiaH {
 // constant: the solution of (G + lambda I) x = g as it is. lm: lambda adapts by how well the model
 // foretold the loss (x 3/2 below a ratio of 1/4, x 2/3 above 3/4), and among the iterates of CG the
 // one with the lowest loss is looked for. Under both, a line search shortens lr until the loss
-// falls.
+// falls, unless it is switched off.
 enum class Damping { constant, lm };
 struct GaussNewton {  // Martens 2010, with Gauss-Newton products
   Rate lr = 1;
@@ -95,6 +95,9 @@ struct GaussNewton {  // Martens 2010, with Gauss-Newton products
   bool martens_stop = true;
   double warm_start = 0.95;             // CG starts from this times the last step
   std::string preconditioner = "none";  // or "hesscale", "empirical_fisher"
+  // False takes every finite step at lr, rising losses included. Under constant damping the loss
+  // there is then not computed, and rho is 0.
+  bool line_search = true;
 };
 struct HessianFree : GaussNewton {     // the same with Hessian products; CG ends where p'Hp <= 0
   Product product = Product::hessian;  // or ggn
