@@ -56,24 +56,22 @@ class Count:
         self.total, self.unit, self.title = total, unit, title
         self._bar: Any = None
         self._start = time.monotonic()
-        self._written = False
+        self._plain = self._written = False
         if not enabled:
             return
         try:
             from tqdm import tqdm
         except ImportError:
-            self._bar = self._write_line
+            self._plain = True
             return
         self._bar = tqdm(
             total=total, unit=unit, desc=title or None, file=sys.stderr, delay=1, leave=False
         )
 
     def update(self, done: int) -> None:
-        if self._bar is None:
-            return
-        if self._bar == self._write_line:
+        if self._plain:
             self._write_line(done)
-        else:
+        elif self._bar is not None:
             self._bar.update(done - self._bar.n)
 
     def _write_line(self, done: int) -> None:
@@ -93,5 +91,5 @@ class Count:
     def close(self) -> None:
         if self._written:
             sys.stderr.write("\n")
-        elif self._bar is not None and self._bar != self._write_line:
+        elif self._bar is not None:
             self._bar.close()

@@ -24,15 +24,31 @@ class DatasetError(Error, OSError):
     """A data set is missing or is not what it should be; the message says what to do."""
 
 
-def existing(path: str | os.PathLike[str] | None, name: str, source: str) -> Path:
-    """Return the path if something is there, else raise, saying where the data come from."""
-    advice = f"hesscore downloads nothing: get {source} and pass its path"
-    if path is None:
-        raise DatasetError(f"{name} needs a path; {advice}")
-    found = Path(path).expanduser()
-    if not found.exists():
-        raise DatasetError(f"{name}: there is no file or folder {found}; {advice}")
-    return found
+def find(
+    path: str | os.PathLike[str] | None, name: str, files: tuple[str, ...], parts: str, source: str
+) -> Path:
+    """Return where a data set lies: at `path`, or in the folder that HESSCORE_DATA names.
+
+    In a folder the first of `files` that is there is taken, or the folder itself where it holds
+    something that matches `parts`.
+    """
+    variable = os.environ.get("HESSCORE_DATA")
+    advice = f"get {source} and pass its path, or put it into a folder and set HESSCORE_DATA to it"
+    if path is None and not variable:
+        raise DatasetError(f"{name} needs a path, and HESSCORE_DATA is not set; {advice}")
+    place = Path(path if path is not None else str(variable)).expanduser()
+    said = "HESSCORE_DATA: " if path is None else ""
+    if not place.exists():
+        raise DatasetError(f"{name}: {said}there is no file or folder {place}; {advice}")
+    if not place.is_dir():
+        return place
+    for file in files:
+        if (place / file).exists():
+            return place / file
+    if parts and any(place.glob(parts)):
+        return place
+    tried = ", ".join((*files, parts) if parts else files)
+    raise DatasetError(f"{name}: {said}{place} has none of {tried}; {advice}")
 
 
 def npz(path: Path, keys: tuple[str, ...]) -> list[NDArray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -64,6 +65,7 @@ def _parser() -> Parser:
     _add_demo(commands)
     _add_spectrum(commands)
     _add_landscape(commands)
+    _add_reproduce(commands)
     info = commands.add_parser("info", help="show versions, devices and how hesscore was built")
     info.set_defaults(command=_info)
     return parser
@@ -173,6 +175,40 @@ def _add_landscape(commands: Any) -> None:
     command.add_argument("--style", choices=("contour", "surface"), help="default: contour")
     command.add_argument("--out", type=Path, metavar="FILE", help="default: landscape.png")
     _add_subject(command)
+
+
+def _add_reproduce(commands: Any) -> None:
+    command = commands.add_parser(
+        "reproduce",
+        help="reproduce the experiments of papers on curvature",
+        description="Run the experiments of papers on curvature; print ours beside an independent "
+        "reference and the paper, say which claims are reproduced, and write JSON and figures.",
+    )
+    command.set_defaults(command=_reproduce)
+    command.add_argument("papers", nargs="+", metavar="PAPER", choices=_papers(),
+                         help=f"{', '.join(_papers())}")  # fmt: skip
+    command.add_argument("--quick", action="store_true", help="a small form, in seconds")
+    command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
+    command.add_argument("--seeds", type=_at_least(1), metavar="N",
+                         help="how many; default: the paper's")  # fmt: skip
+    command.add_argument("--data", type=Path, metavar="DIR",
+                         help="folder with the data sets; default: HESSCORE_DATA")  # fmt: skip
+    command.add_argument("--out", type=Path, metavar="DIR",
+                         help="default: hesscore-reproduced")  # fmt: skip
+    command.add_argument(
+        "--threads", type=_at_least(1), metavar="N", help="default: all processors"
+    )
+
+
+def _papers() -> list[str]:
+    return [*importlib.import_module("hesscore.seeds").PAPERS, "all"]
+
+
+def _reproduce(chosen: argparse.Namespace) -> None:
+    from . import commands
+
+    options = {k: v for k, v in vars(chosen).items() if k != "command" and v is not None}
+    commands.reproduce(**options)
 
 
 def _spectrum(chosen: argparse.Namespace) -> None:

@@ -1,13 +1,14 @@
-"""The commands ``hesscore spectrum`` and ``hesscore landscape``: a model at a point, looked at.
+"""The commands ``hesscore spectrum``, ``landscape`` and ``reproduce``.
 
-The model is trained here for a few epochs, or its parameters are read from a file. Nothing is
-downloaded.
+The first two look at a model at a point: it is trained here for a few epochs, or its parameters are
+read from a file.
 """
 
 from __future__ import annotations
 
+import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +20,7 @@ import hesscore as hc
 
 from . import datasets, plot
 from ._extras import require
-from .errors import OptionError
+from .errors import DeviceError, Error, OptionError
 
 Say = Callable[[str], None]
 
@@ -191,6 +192,43 @@ def train(f: hc.Objective, w: NDArray[Any], data: datasets.Dataset, subject: Sub
     opt = hc.Optimizer(f, "adam", lr=3e-3)
     opt.run(w, data.x_train, data.y_train, batch_size=min(_BATCH, len(data.y_train)),
             epochs=subject.epochs, shuffle_seed=subject.seed)  # fmt: skip
+
+
+def reproduce(papers: Sequence[str], threads: int | None = None, **options: Any) -> None:
+    """Reproduce papers; `options` are those of ``hesscore.seeds.Settings``.
+
+    Raises
+    ------
+    DeviceError
+        When the device cannot be used.
+    DatasetError
+        When a data set that a paper needs is missing.
+    Error
+        When the engine fails one of its checks. What a paper claims may fail: that is a result.
+    """
+    seeds = importlib.import_module("hesscore.seeds")
+    settings = seeds.Settings(**options)
+    if settings.device != "cpu":
+        _needs_device(settings.device)
+    if threads is not None:
+        hc.set_num_threads(threads)
+    names = seeds.PAPERS if "all" in papers else dict.fromkeys(papers)
+    reports = seeds.run(list(names), settings)
+    failed = [c.text for report in reports for c in report.checks if not c.holds]
+    if failed:
+        raise Error(f"failed checks: {'; '.join(failed)}")
+
+
+def _needs_device(device: str) -> None:
+    config = hc.show_config(mode="dict") or {}
+    if not any(name.startswith(device) for name in hc.devices()):
+        raise DeviceError.about("device", "cpu", f"{device}: {config['cuda']}")
+    try:
+        importlib.import_module("cupy")
+    except ImportError as error:
+        raise DeviceError.about(
+            "device", "cpu", f"{device}, but cupy is {config['cupy']}"
+        ) from error
 
 
 def _save(fig: Any, path: Path, say: Say) -> None:

@@ -1,6 +1,7 @@
 """Small, well-known data sets as NumPy arrays. Nothing is downloaded and nothing is unpickled.
 
-Images are float32 in [0, 1] of shape ``(N, C, H, W)``; labels are int64 of shape ``(N,)``.
+A data set is read from its `path`, or from the folder that the environment variable HESSCORE_DATA
+names. Images are float32 in [0, 1] of shape ``(N, C, H, W)``; labels are int64 of shape ``(N,)``.
 """
 
 from __future__ import annotations
@@ -163,7 +164,8 @@ def cifar10(path: PathLike = None) -> Dataset:
         When there is nothing at `path` or it is not such a file.
     """
     source = "CIFAR-10's binary version, or an .npz archive of it,"
-    found = _readers.existing(path, "cifar10", source)
+    files = "cifar10.npz", "cifar10_subset.npz", "cifar-10-batches-bin"
+    found = _readers.find(path, "cifar10", files, "*.bin", source)
     if found.is_dir():
         return _images("cifar10", found, _readers.cifar_binary(found), (3, 32, 32))
     arrays = _readers.npz(found, _KEYS)
@@ -186,7 +188,8 @@ def tinyshakespeare(path: PathLike = None) -> Text:
     DatasetError
         When there is nothing at `path`, or it is empty or not UTF-8.
     """
-    found = _readers.existing(path, "tinyshakespeare", "the text file tinyshakespeare.txt")
+    files = "tinyshakespeare.txt", "tinyshakespeare/input.txt"
+    found = _readers.find(path, "tinyshakespeare", files, "", "the text file tinyshakespeare.txt")
     try:
         text = found.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -204,7 +207,7 @@ _KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 def _idx_or_npz(name: str, path: PathLike) -> Dataset:
     source = f"{name}.npz or the four IDX files (train-images-idx3-ubyte.gz, ...)"
-    found = _readers.existing(path, name, source)
+    found = _readers.find(path, name, (f"{name}.npz", name), "*-ubyte*", source)
     if found.is_dir():
         arrays = _readers.idx_folder(found)
     elif "ubyte" in found.name:

@@ -25,9 +25,10 @@ def pytest_configure(config):
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """The folder with the data sets; the test is skipped where there is none."""
-    folder = Path(__file__).parents[3] / "shared" / "data"
+    beside = Path(__file__).parents[3] / "shared" / "data"
+    folder = Path(os.environ.get("HESSCORE_DATA", beside))
     if not folder.is_dir():
-        pytest.skip("no data sets beside the repository")
+        pytest.skip("no data sets: HESSCORE_DATA is not set, and none lie beside the repository")
     return folder
 
 

@@ -22,6 +22,11 @@ def command(*arguments, **options):
     )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def no_data_folder(monkeypatch):
+    monkeypatch.delenv("HESSCORE_DATA", raising=False)
+
+
 @pytest.fixture
 def extras():
     for module in ("matplotlib", "sklearn", "tqdm"):
@@ -88,7 +93,7 @@ def test_seed_repeats(tmp_path, extras, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--data", "mnist", "--path", "absent.npz"], "absent.npz.*downloads nothing"),
+        (["--data", "mnist", "--path", "absent.npz"], "no file or folder absent.npz"),
         (["--data", "mnist"], "mnist needs a path"),
         (["--path", "m.npz"], "take no path"),
         (["--optimizers", "adahescale"], "adahesscale"),

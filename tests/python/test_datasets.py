@@ -145,14 +145,34 @@ LOADERS = [datasets.mnist, datasets.fashion_mnist, datasets.cifar10, datasets.ti
 
 
 @pytest.mark.parametrize("load", LOADERS)
-def test_missing(tmp_path, load):
-    with pytest.raises(DatasetError, match=r"downloads nothing: get .* and pass its path"):
+def test_missing(tmp_path, load, monkeypatch):
+    with pytest.raises(DatasetError, match=r"get .* and pass its path, or put .* HESSCORE_DATA"):
         load(tmp_path / "absent.npz")
-    with pytest.raises(DatasetError, match="needs a path"):
+    monkeypatch.delenv("HESSCORE_DATA", raising=False)
+    with pytest.raises(DatasetError, match="needs a path, and HESSCORE_DATA is not set"):
         load()
     with pytest.raises(OSError, match="absent"):  # what a Python user would catch
         load(tmp_path / "absent.npz")
     assert issubclass(DatasetError, hc.Error)
+
+
+def test_folders(tmp_path, monkeypatch):
+    arrays = small()
+    write_npz(tmp_path / "mnist.npz", arrays)
+    (tmp_path / "fashion_mnist").mkdir()
+    write_idx(tmp_path / "fashion_mnist", arrays, gz=True)
+    (tmp_path / "tinyshakespeare.txt").write_text("to be\n" * 5)
+    for load in (datasets.mnist, datasets.fashion_mnist):
+        check_images(load(tmp_path), arrays, (1, 28, 28))
+    monkeypatch.setenv("HESSCORE_DATA", str(tmp_path))
+    for load in (datasets.mnist, datasets.fashion_mnist):
+        check_images(load(), arrays, (1, 28, 28))
+    assert datasets.tinyshakespeare().alphabet == "\n beot"
+    with pytest.raises(DatasetError, match=r"cifar10: HESSCORE_DATA: .* has none of cifar10.npz"):
+        datasets.cifar10()
+    monkeypatch.setenv("HESSCORE_DATA", str(tmp_path / "absent"))
+    with pytest.raises(DatasetError, match=r"HESSCORE_DATA: there is no file or folder .*absent"):
+        datasets.mnist()
 
 
 class Hostile:

@@ -1,0 +1,32 @@
+"""Reproductions of five papers on curvature, run by ``hesscore reproduce``.
+
+Each paper is a module with one function ``run(settings) -> Report``. The folder is installed as
+``hesscore.seeds``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+from .report import Report
+from .settings import Settings as Settings
+
+#: Number of a paper -> what is reproduced.
+PAPERS = {
+    "000": "Temperoni, Dalle Lucca Tosi & Theobald 2023: the Hessian's diagonal inside Adam",
+}
+
+
+def run(names: Sequence[str], settings: Settings) -> list[Report]:
+    """Reproduce papers: print their tables and claims, write JSON files and figures."""
+    reports = []
+    for name in names:
+        settings.say(f"\n{name}  {PAPERS[name]}")
+        with settings.clock() as clock:
+            report = importlib.import_module(f".paper{name}", __name__).run(settings)
+        report.seconds = clock.seconds
+        report.show(settings.say)
+        report.save(name, settings)
+        reports.append(report)
+    return reports

@@ -1,0 +1,117 @@
+"""Reproductions of papers: the frame, and quick forms that must find what is known."""
+
+from __future__ import annotations
+
+import importlib
+import json
+
+import numpy as np
+import pytest
+
+import hesscore as hc
+from hesscore.cli import main
+
+seeds = importlib.import_module("hesscore.seeds")
+
+
+def quick(tmp_path, name, **options):
+    """Run a paper's quick form; its engine checks must hold."""
+    settings = seeds.Settings(quick=True, out=tmp_path, progress=False, **options)
+    (report,) = seeds.run([name], settings)
+    assert report.sound, [c for c in report.checks if not c.holds]
+    return report
+
+
+def test_report_says_and_keeps_what_was_found(tmp_path):
+    report, said = seeds.Report("a title"), []
+    table = report.table("loss")
+    table.add("first", [1.0, 2.0], reference=1.4, paper=None)
+    table.add("second", float("nan"))
+    report.claim("it learns", False, "2.3 after 10 epochs")
+    report.check("all is well", True, "1e-16")
+    report.figures["loss"] = lambda fig: fig.subplots().plot([1, 2])
+    report.show(said.append)
+    text = "\n".join(said)
+    assert "first   1.5 +- 0.7        1.4      -" in text
+    assert "not reproduced: it learns (2.3 after 10 epochs)" in text
+    assert "holds: all is well" in text
+    assert table.ours("first") == 1.5
+    assert report.found("all is") and not report.found("it learns")
+    settings = seeds.Settings(quick=True, out=tmp_path / "new", say=said.append)
+    path = report.save("000", settings)
+    kept = json.loads(path.read_text())
+    assert path.name == "paper-000-cpu-quick.json"
+    assert kept["tables"][0]["rows"][0]["ours"] == [1, 2]
+    assert kept["tables"][0]["rows"][1]["ours"] == [None]
+    assert kept["versions"]["hesscore"] == hc.__version__
+    assert kept["claims"][0]["holds"] is False
+    pytest.importorskip("matplotlib")
+    assert (tmp_path / "new" / "paper-000-cpu-quick-loss.png").stat().st_size > 1000
+
+
+def test_costs_take_turns():
+    timing = importlib.import_module("hesscore.seeds.timing")
+    order: list[str] = []
+    costs = timing.interleave(
+        {"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=2, repeats=1
+    )
+    assert order == ["a", "b"] * 3
+    assert costs.ratio("a", "a") == 1
+    assert costs.seconds("b") > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["00"], "did you mean '000'"),
+        ([], "required: PAPER"),
+        (["000", "--seeds", "0"], "from 1 on"),
+        (["000", "--device", "gpu"], "invalid choice"),
+    ],
+)
+def test_wrong_arguments(arguments, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["reproduce", *arguments])
+    assert message in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_there(monkeypatch, capsys):
+    monkeypatch.setattr(hc, "devices", lambda: ["cpu"])
+    assert main(["reproduce", "000", "--device", "cuda"]) == 1
+    assert "device: expected cpu, got cuda" in capsys.readouterr().err
+
+
+def test_progress_with_tqdm(capsys):
+    pytest.importorskip("tqdm")
+    with seeds.Settings().count(3, "epoch") as progress:
+        progress.update(2)
+        progress.update(3)
+
+
+def test_a_missing_data_set(monkeypatch, capsys, tmp_path):
+    monkeypatch.delenv("HESSCORE_DATA", raising=False)
+    assert main(["reproduce", "000", "--quick", "--out", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "tinyshakespeare needs a path" in error and "HESSCORE_DATA" in error
+    assert main(["reproduce", "000", "--quick", "--data", str(tmp_path)]) == 1
+    assert "tinyshakespeare" in capsys.readouterr().err
+
+
+def test_skip_gram_pairs(data_folder):
+    data = importlib.import_module("hesscore.seeds.shakespeare")
+    train, held = data.pairs(data_folder, 0)
+    assert len(train) + len(held) == pytest.approx(65126, rel=0.02)
+    assert len(train) == int(0.85 * (len(train) + len(held)))
+    assert train.word.min() >= 1 and train.context.max() < data.VOCABULARY
+    assert all(len(set(row)) == data.NEGATIVE for row in train.context[:500, 1:])
+    share = np.mean(train.context[:, 1:] == 0)  # of four draws that differ, with log-uniform odds
+    assert 4 * np.log(2) / np.log(4097) * 0.75 < 4 * share < 4 * np.log(2) / np.log(4097)
+
+
+def test_paper_000(tmp_path, data_folder):
+    report = quick(tmp_path, "000", data=data_folder)
+    lowest, third = report.tables[0], report.tables[1]
+    for label in ("Adam, beta1 .9", "A: chain rule", "D: the published code"):
+        assert abs(third.ours(label) - third.reference(label)) < 0.03, label
+    assert report.found("with the published code the validation loss is below Adam's")
+    assert lowest.ours("D: the published code") < lowest.ours("Adam, beta1 .9") + 0.01
