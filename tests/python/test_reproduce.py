@@ -115,3 +115,16 @@ def test_paper_000(tmp_path, data_folder):
         assert abs(third.ours(label) - third.reference(label)) < 0.03, label
     assert report.found("with the published code the validation loss is below Adam's")
     assert lowest.ours("D: the published code") < lowest.ours("Adam, beta1 .9") + 0.01
+
+
+def test_paper_003(tmp_path, data_folder):
+    report = quick(tmp_path, "003", data=data_folder)
+    loss = next(t for t in report.tables if t.title.startswith("mean loss of the last epoch"))
+    right = next(t for t in report.tables if t.title == "test accuracy")
+    free, newton, sgd = "Hessian-free, lambda 32", "Gauss-Newton, lambda 4", "SGD, lr .1"
+    assert loss.ours(newton) < loss.ours(free)
+    assert loss.ours(newton) < loss.ours(sgd) + 0.005
+    assert right.ours(newton) > max(right.ours(free), 0.915)  # 0.92 after all 7 epochs
+    assert report.found("Newton's method without damping does not converge")
+    assert report.found("damping makes Newton's method converge")
+    assert abs(loss.ours("SGD, lr .5/32") - loss.ours(free)) < 0.02  # it is the size of the steps
