@@ -116,7 +116,10 @@ inline const std::vector<Method>& all_methods() {
       TrustRegion{.solver = TrustMethod::steihaug, .product = Product::ggn},
       Newton{.lr = 0.3, .damping = 0.1},
       Newton{.lr = 0.1, .indefinite = Indefinite::truncated},
-      Lbfgs{.history = 3}};
+      Lbfgs{.history = 3},
+      ReplicaNewton{.lr = 0.05},
+      ReplicaNewton{.lr = 0.05, .form = ReplicaForm::centred, .span_step = 0.1},
+      ReplicaNewton{.lr = 0.05, .form = ReplicaForm::carried, .ritz = true}};
   return methods;
 }
 

@@ -23,11 +23,11 @@ void on_devices(F body) {
 std::vector<Method> element_wise_methods() {
   std::vector<Method> methods;
   for (const Method& method : all_methods()) {
-    const bool solves = std::holds_alternative<GaussNewton>(method) ||
-                        std::holds_alternative<HessianFree>(method) ||
-                        std::holds_alternative<TrustRegion>(method) ||
-                        std::holds_alternative<Newton>(method) ||
-                        std::holds_alternative<Lbfgs>(method);
+    const bool solves =
+        std::holds_alternative<GaussNewton>(method) ||
+        std::holds_alternative<HessianFree>(method) ||
+        std::holds_alternative<TrustRegion>(method) || std::holds_alternative<Newton>(method) ||
+        std::holds_alternative<Lbfgs>(method) || std::holds_alternative<ReplicaNewton>(method);
     if (!solves) methods.push_back(method);
   }
   return methods;

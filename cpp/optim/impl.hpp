@@ -45,6 +45,8 @@ class Optimizer::Impl {
   // Completes the record of that step, or returns false if the update might overflow.
   virtual bool describe(math::StepRecord&) const { return false; }
   virtual void allocate_scratch() = 0;
+  // Throws OptionError for batches too small for the method.
+  virtual void check_rows(std::int64_t) const {}
   virtual void after_load() {}
   // Throws StateError on scalars that no step leaves behind.
   virtual void check_scalars(const Optimizer::State&) const {}
@@ -117,5 +119,6 @@ std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const HessianFr
 std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const TrustRegion& method);
 std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const Newton& method);
 std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const Lbfgs& method);
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const ReplicaNewton& method);
 
 }  // namespace hesscore

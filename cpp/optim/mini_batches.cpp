@@ -58,6 +58,10 @@ View stretch(const View& array, std::int64_t first, std::int64_t rows) {
 
 }  // namespace
 
+Batch stretch(const Batch& batch, std::int64_t first, std::int64_t rows) {
+  return map_arrays(batch, [&](const View& a, std::size_t) { return stretch(a, first, rows); });
+}
+
 MiniBatches::MiniBatches(Device& device)
     : device_(device),
       gather_(device.kernels().get<kernels::Gather>(DType::f32)),
@@ -133,11 +137,7 @@ std::int64_t MiniBatches::equal(std::int64_t index) const {
 }
 
 Batch MiniBatches::batch(std::int64_t index) {
-  if (in_place_) {
-    return map_arrays(data_, [&](const View& array, std::size_t) {
-      return stretch(array, index * batch_size_, rows(index));
-    });
-  }
+  if (in_place_) return stretch(data_, index * batch_size_, rows(index));
   source_.need(index);
   const std::int64_t* order = source_.order() + source_.first_row(index);
   const Batch to = target(index);

@@ -9,6 +9,9 @@
 
 namespace hesscore {
 
+// Samples first .. first + rows - 1 of a batch.
+Batch stretch(const Batch& batch, std::int64_t first, std::int64_t rows);
+
 class MiniBatches {
  public:
   explicit MiniBatches(Device& device);

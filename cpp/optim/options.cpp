@@ -131,6 +131,13 @@ void check(const Lbfgs& m) {
   at_least_one("max_evaluations", m.max_evaluations);
 }
 
+void check(const ReplicaNewton& m) {
+  constant_rate("lr", m.lr);
+  at_least_one("replicas", m.replicas);
+  constant_rate("span_step", m.span_step);
+  fraction("rtol", m.rtol);
+}
+
 }  // namespace
 
 void validate(const Method& method) {

@@ -58,6 +58,7 @@ std::int64_t Optimizer::Impl::run(const View& w, const Batch& data, const RunOpt
   mini_batches_.select(data, options, epoch);
   const std::int64_t batches = std::max<std::int64_t>(0, mini_batches_.count() - first);
   const std::int64_t steps = std::min(count, batches);
+  if (steps > 0) check_rows(mini_batches_.rows(first + steps - 1));  // the smallest one
   std::int64_t taken = 0;
   late_ = nullptr;
   for (bool stop = false; taken < steps && !stop;) {

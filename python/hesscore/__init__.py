@@ -139,6 +139,7 @@ from .losses import (
 )
 from .objective import Objective
 from .optim import Optimizer
+from .secants import ReplicaReport, replica_inverse
 from .solve import SolveReport, cg
 
 if TYPE_CHECKING:
@@ -213,6 +214,7 @@ __all__ = [
     "RMSNorm",
     "ReLU",
     "ReLU6",
+    "ReplicaReport",
     "Reshape",
     "Residual",
     "Sequential",
@@ -254,6 +256,7 @@ __all__ = [
     "models",
     "nn",
     "plot",
+    "replica_inverse",
     "set_num_threads",
     "show_config",
     "spectral_density",

@@ -59,7 +59,27 @@ class Optimizer:
                        parameters
     lbfgs              lr (first step length tried), history, c1, c2, max_evaluations: with a line
                        search for the strong Wolfe conditions, for batches that stay the same
+    replica_newton     lr, replicas, form ("paired", "centred", "carried"), span_step, rtol, ritz:
+                       quasi-Newton from differences of M replicas' gradients (Arnold & Wang), below
     ================== ============================================================================
+
+    replica_newton splits each batch into M = `replicas` shards, whose sizes differ by at most one.
+    From pairs ``G = W H`` and the gradient z of the batch it takes
+    ``w -= lr (z - U U'z) + span_step P U'z`` (`hesscore.replica_inverse`), or ``w -= lr z`` where
+    ``<P U'z, z> <= 0``, which `StepInfo.fell_back` tells; on the span that is exact for a quadratic
+    objective. With g_m the gradient of shard m and g that of the batch, the pairs of
+
+    - paired are ``W_m = -lr g_m(w)``, ``G_m = g_m(w + W_m) - g_m(w)``: two gradients of each shard;
+      rank up to M;
+    - centred ``W_m = -lr g_m(w)``, ``G_m = g(w + W_m)``, less their means: M + 1 gradients of the
+      batch; rank up to M - 1;
+    - carried offsets W_m that are kept, ``-lr (g_m - z)`` of the step before, and
+      ``G_m = g_m(w + W_m) - z``, z their mean: one gradient of each shard. Shards differ, too, and
+      their differences go into G as noise; rank up to M - 1.
+
+    span_step=1 is Newton's step; lr for both is the poster's. `ritz=True` takes 1 / eigenvalue for
+    the step's lr, where that is positive, eigenvalue the largest Ritz value of H in the span of W
+    (`StepInfo.eigenvalue`); W keeps lr. A Ritz value is a lower bound: the rate may be too large.
 
     Parameters
     ----------
@@ -126,7 +146,7 @@ class Optimizer:
         StepInfo
             loss (before the step), step (from 1), accepted, and where the method has them damping,
             rho (actual over predicted reduction), radius, iterations (of CG or Lanczos; of lbfgs,
-            evaluations) and negative_eigenvalues.
+            evaluations), negative_eigenvalues, eigenvalue and fell_back (replica_newton).
 
         Raises
         ------

@@ -179,6 +179,20 @@ nb::tuple solve_trust_region(const PyOperator& a, nb::handle gradient, double ra
       told(found.report));
 }
 
+nb::tuple inverse_of_replicas(nb::handle W_in, nb::handle G_in, nb::handle z_in, double rtol) {
+  Array W("W"), G("G"), z("z");
+  z.read(z_in);
+  W.read(W_in, z.like());
+  G.read(G_in, z.like());
+  const NewArray x(z.place(), z.view().dtype, z.view().shape);
+  ReplicaReport report;
+  work(z.place(), [&] {
+    for (const Array* a : {&W, &G, &z}) a->check_finite();
+    report = replica_inverse(W, G, z, x.view, rtol, *z.place().device);
+  });
+  return nb::make_tuple(x.object, report.rank, report.slope, report.eigenvalue);
+}
+
 }  // namespace
 
 void bind_krylov(nb::module_& m) {
@@ -188,6 +202,8 @@ void bind_krylov(nb::module_& m) {
         "maxiter"_a, "M"_a.none(), "callback"_a.none());
   m.def("cg_shifted", &solve_shifted, "A"_a, "b"_a.none(), "shifts"_a, "rtol"_a, "atol"_a,
         "maxiter"_a, "callback"_a.none());
+  m.def("replica_inverse", &inverse_of_replicas, "W"_a.none(), "G"_a.none(), "z"_a.none(),
+        "rtol"_a);
   m.def("lsmr", &lsmr_of_map, "A"_a, "b"_a.none(), "damp"_a, "rtol"_a, "atol"_a, "maxiter"_a);
   m.def("lsmr_of_callables", &lsmr_of_callables, "apply"_a, "adjoint"_a, "cols"_a, "b"_a.none(),
         "damp"_a, "rtol"_a, "atol"_a, "maxiter"_a);

@@ -248,6 +248,9 @@ void bind_optim(nb::module_& m) {
       .def_ro("radius", &StepInfo::radius, "radius of the step (trust_region)")
       .def_ro("negative_eigenvalues", &StepInfo::negative_eigenvalues,
               "of the damped Hessian, 0 if it was positive definite (newton)")
+      .def_ro("eigenvalue", &StepInfo::eigenvalue, "largest Ritz value (replica_newton)")
+      .def_ro("fell_back", &StepInfo::fell_back,
+              "True: the gradient was taken in place of an ascending step (replica_newton)")
       .def_ro("iterations", &StepInfo::iterations, "of CG or Lanczos; lbfgs: evaluations")
       .def("__repr__", &step_text);
   nb::class_<PyOptimizer>(m, "Optimizer")

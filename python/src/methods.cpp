@@ -127,6 +127,16 @@ void visit_fields(Lbfgs& m, const Visit& visit) {
 }
 
 template <class Visit>
+void visit_fields(ReplicaNewton& m, const Visit& visit) {
+  visit("lr", m.lr);
+  visit("replicas", m.replicas);
+  visit("form", m.form);
+  visit("span_step", m.span_step);
+  visit("rtol", m.rtol);
+  visit("ritz", m.ritz);
+}
+
+template <class Visit>
 void for_each_method(const Visit& visit) {
   visit("sgd", Sgd{});
   visit("adam", Adam{});
@@ -143,6 +153,7 @@ void for_each_method(const Visit& visit) {
   visit("trust_region", TrustRegion{});
   visit("newton", Newton{});
   visit("lbfgs", Lbfgs{});
+  visit("replica_newton", ReplicaNewton{});
 }
 
 // ---- from Python -------------------------------------------------------------------------------
@@ -241,6 +252,12 @@ const Names<Indefinite>& names(Indefinite) {
   static const Names<Indefinite> all{{"absolute", Indefinite::absolute},
                                      {"truncated", Indefinite::truncated},
                                      {"plain", Indefinite::plain}};
+  return all;
+}
+const Names<ReplicaForm>& names(ReplicaForm) {
+  static const Names<ReplicaForm> all{{"paired", ReplicaForm::paired},
+                                      {"centred", ReplicaForm::centred},
+                                      {"carried", ReplicaForm::carried}};
   return all;
 }
 

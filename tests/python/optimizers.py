@@ -20,6 +20,7 @@ METHODS = {
     "trust_region": {"radius": 0.5},
     "newton": {"lr": 0.3, "damping": 0.1},
     "lbfgs": {"history": 3},
+    "replica_newton": {"lr": 0.1, "replicas": 3},
 }
 STEPS = 8
 

@@ -128,9 +128,31 @@ struct Lbfgs {
   double c1 = 1e-4, c2 = 0.9;
   std::int64_t max_evaluations = 25;
 };
-using Method =
-    std::variant<Sgd, Adam, AdamW, AdaHessian, AdaHesScale, AdaHesScaleGN, Bl89, ChainruleAdam,
-                 SophiaG, SophiaH, GaussNewton, HessianFree, TrustRegion, Newton, Lbfgs>;
+// Quasi-Newton from differences of replicas' gradients (Arnold & Wang). A batch is split into M
+// shards, whose sizes differ by at most one; weighted means over them are those of the whole batch.
+// With pairs G = H W (solve.hpp, replica_inverse) and the gradient z of the batch, w -= lr (z - U
+// U'z) + span_step P U'z, and where <P U'z, z> <= 0, w -= lr z.
+//   paired: W_m = -lr g_m(w), G_m = g_m(w + W_m) - g_m(w) on the same shard; rank up to M. Two
+//     gradients of every shard.
+//   centred: W_m = -lr g_m(w), G_m = g(w + W_m) of the whole batch, both less their means over m;
+//     rank up to M - 1. One gradient of every shard, and M of the whole batch.
+//   carried: W_m is kept from step to step, -lr (g_m - g) of the last one, G_m = g_m(w + W_m) - z
+//     of shard m, z their mean, so that shards differ, too; rank up to M - 1. One gradient of every
+//     shard.
+// Sums over a batch are divided by the shard's part of the samples, so that every g_m is of g's
+// size. Batch statistics are those of the shard, running ones those of the batch.
+enum class ReplicaForm { paired, centred, carried };
+struct ReplicaNewton {
+  Rate lr = 1e-2;
+  std::int64_t replicas = 2;
+  ReplicaForm form = ReplicaForm::paired;
+  Rate span_step = 1;  // 1: Newton's
+  double rtol = 1e-2;  // singular values of G below this times the largest one are dropped
+  bool ritz = false;   // the step takes 1 / (largest Ritz value) for lr, where that is positive
+};
+using Method = std::variant<Sgd, Adam, AdamW, AdaHessian, AdaHesScale, AdaHesScaleGN, Bl89,
+                            ChainruleAdam, SophiaG, SophiaH, GaussNewton, HessianFree, TrustRegion,
+                            Newton, Lbfgs, ReplicaNewton>;
 
 struct StepInfo {
   double loss = 0;                        // before the step
@@ -140,6 +162,8 @@ struct StepInfo {
   double radius = 0;                      // of the trust region
   std::int64_t iterations = 0;            // of CG or Lanczos; lbfgs: evaluations
   std::int64_t negative_eigenvalues = 0;  // newton
+  double eigenvalue = 0;                  // replica_newton: the largest Ritz value
+  bool fell_back = false;  // replica_newton: the gradient in place of an ascending step
 };
 
 struct RunOptions {

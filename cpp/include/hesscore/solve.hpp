@@ -223,4 +223,16 @@ struct TrustRegionResult {
 HESSCORE_API TrustRegionResult trust_region(const LinearOperator& A, View g, View step,
                                             double radius, const TrustRegionOptions& options = {});
 
+// From M pairs of steps and changes of the gradient, in the rows of W and G (M, n), G = H W:
+// out = H^-1 z on the span of G and z itself on the rest, z + (W - G)'(G G')^+ G z with singular
+// values of less than rtol times the largest one dropped (Arnold & Wang). Not symmetric unless the
+// span is all. Inner products are summed, and their eigenproblem solved, in float64.
+struct ReplicaReport {
+  std::int64_t rank = 0;  // of G, as far as it is kept
+  double slope = 0;       // <H^-1 z, z> of the part of z in the span: > 0 if the step descends
+  double eigenvalue = 0;  // the largest Ritz value of H in the span of W
+};
+HESSCORE_API ReplicaReport replica_inverse(View W, View G, View z, View out, double rtol = 1e-2,
+                                           Device& device = hesscore::device("cpu"));
+
 }  // namespace hesscore

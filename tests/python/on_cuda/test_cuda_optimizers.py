@@ -35,6 +35,35 @@ def test_steps(method, dtype):
     np.testing.assert_allclose(device[0].get(), w, rtol=0, atol=1e-3 * np.abs(w).max())
 
 
+@pytest.mark.parametrize("options", [{"form": "centred", "ritz": True}, {"form": "carried"}])
+def test_replicas(options):
+    f = problems.mlp(4, 5, 3)
+    w, x, y = data(f, "float64")
+    v, X, Y = to_device((w, x, y))
+    on_host, on_device = (
+        hc.Optimizer(f, "replica_newton", lr=0.05, replicas=3, **options) for _ in range(2)
+    )
+    for k in range(6):
+        rows = slice(k % 3, k % 3 + 7)
+        expected, got = on_host.step(w, x[rows], y[rows]), on_device.step(v, X[rows], Y[rows])
+        assert got.eigenvalue == pytest.approx(expected.eigenvalue, rel=1e-6)
+        assert got.fell_back == expected.fell_back
+        np.testing.assert_allclose(v.get(), w, rtol=0, atol=1e-6 * np.abs(w).max())
+
+
+def test_replica_inverse(dtype):
+    rng = np.random.default_rng(0)
+    W, z = rng.normal(size=(3, 700)).astype(dtype), rng.normal(size=700).astype(dtype)
+    G = W * np.linspace(0.5, 3, 700).astype(dtype)
+    expected, report = hc.replica_inverse(W, G, z)
+    x, told = hc.replica_inverse(*to_device((W, G, z)))
+    assert isinstance(x, cupy.ndarray) and x.dtype == dtype
+    np.testing.assert_allclose(x.get(), expected, rtol=0, atol=1e-5)
+    assert told == pytest.approx(report, rel=1e-5)
+    with pytest.raises(hc.DeviceError, match="W"):
+        hc.replica_inverse(W, *to_device((G, z)))
+
+
 @pytest.mark.parametrize("method", ["sgd", "adahesscale"])
 @pytest.mark.parametrize("place", ["host", "device"])
 def test_runs(method, place, dtype):
