@@ -25,6 +25,14 @@ std::vector<double> FactorAlgebra::values(const void* x, std::int64_t n,
   return copy.to_host();
 }
 
+void FactorAlgebra::set(const std::vector<double>& values, void* to) const {
+  const auto n = static_cast<std::int64_t>(values.size());
+  Vector copy(device_, dtype_, n);
+  copy.from_host(values);
+  algebra_.copy(copy.data(), to, n);
+  device_.synchronize();
+}
+
 std::int32_t FactorAlgebra::info() const {
   std::int32_t value = 0;
   device_.to_host(&value, info_.data(), sizeof value);

@@ -3,9 +3,8 @@
 #include <cmath>
 #include <optional>
 
-#include "curvature/factor_algebra.hpp"
+#include "curvature/factor_work.hpp"
 #include "curvature/kronecker_operator.hpp"
-#include "objective/impl.hpp"
 
 namespace hesscore {
 namespace {
@@ -32,7 +31,7 @@ void check_damping(double damping) {
 class KroneckerFactors::Impl {
  public:
   Impl(const Objective& f, const View& w, const Batch& batch, const KroneckerOptions& options,
-       const Mode& mode, const Target& storage);
+       const Mode& mode, const Target& storage, const Outputs& also);
 
   std::unique_ptr<LinearOperator> matrix();
   std::unique_ptr<LinearOperator> inverse(double damping, bool split);
@@ -41,15 +40,13 @@ class KroneckerFactors::Impl {
   void diagonal(const Target& out);
   void update(const Impl& other, double decay);
 
-  const void* at(std::int64_t i) const { return element(factors_.data, i); }
-  void* element(void* p, std::int64_t i) const {
-    return static_cast<std::byte*>(p) + i * static_cast<std::int64_t>(size_of(dtype_));
-  }
+  const void* at(std::int64_t i) const { return algebra_.at(factors_.data, i); }
 
   Device& device_;
   const DType dtype_;
   const std::int64_t n_;
   const bool corrected_;
+  double loss_ = 0;
   bool signed_ = false;  // may the matrix be indefinite?
   std::shared_ptr<const KroneckerLayout> layout_;
   std::vector<KroneckerBlock> blocks_;
@@ -61,8 +58,6 @@ class KroneckerFactors::Impl {
     Vector bases;  // in the layout of the factors
     std::vector<std::vector<double>> a, g;
   };
-  void compute(Objective::Impl& f, const View& w, const Batch& batch, const Mode& mode,
-               const KroneckerOptions& options, bool moments);
   const Spectrum& spectrum();
   // The eigenvalues of a block as a matrix, as it lies among matrices.
   std::vector<double> eigenvalues(std::size_t i);
@@ -78,7 +73,7 @@ class KroneckerFactors::Impl {
 
 KroneckerFactors::Impl::Impl(const Objective& f, const View& w, const Batch& batch,
                              const KroneckerOptions& options, const Mode& mode,
-                             const Target& storage)
+                             const Target& storage, const Outputs& also)
     : device_(f.device()),
       dtype_(w.dtype),
       n_(f.num_params()),
@@ -100,31 +95,16 @@ KroneckerFactors::Impl::Impl(const Objective& f, const View& w, const Batch& bat
     own_ = Vector(device_, dtype_, layout_->factors);
     factors_ = own_;
   }
-  compute(f.impl(), w, batch, mode, options, false);
+  loss_ = evaluate_factors(f.impl(), w, batch, options, mode, factors_.data, also);
+  const bool columns = options.kind == Factors::exact || options.kind == Factors::recursive;
+  signed_ = columns && f.impl().loss().spec.kind == math::LossKind::gaussian_nll;
   if (!corrected_) return;
   spectrum();
   moments_ = Vector(device_, dtype_, n_);
-  compute(f.impl(), w, batch, mode, options, true);
-}
-
-void KroneckerFactors::Impl::compute(Objective::Impl& f, const View& w, const Batch& batch,
-                                     const Mode& mode, const KroneckerOptions& options,
-                                     bool moments) {
-  Bindings b;
-  Request r = f.check_point(w, batch.x, mode, b);
-  f.check_target(batch, r, b);
-  r.what = Request::What::kronecker;
-  r.kronecker = {options.kind, options.reduce, options.separate_bias, moments};
-  if (options.kind == Factors::mc) r.samples = options.samples;
-  const bool columns = options.kind == Factors::exact || options.kind == Factors::recursive;
-  signed_ = columns && f.loss().spec.kind == math::LossKind::gaussian_nll;
-  b.add(kPortOut, moments ? moments_.data() : factors_.data);
-  if (moments) b.add(kPortV, spectrum_->bases.data());
-  const double loss = f.run(r, b, {mode.seed, mode.step, options.seed});
-  if (std::isnan(loss) && !device_.is_host()) {
-    f.check_indices(batch.x);
-    f.check_values(batch, r);
-  }
+  Mode still = mode;  // the running statistics follow the first sweep
+  still.track = false;
+  evaluate_factors(f.impl(), w, batch, options, still, moments_.data(), {},
+                   spectrum_->bases.data());
 }
 
 std::unique_ptr<LinearOperator> KroneckerFactors::Impl::make(KroneckerForm form,
@@ -145,7 +125,7 @@ const KroneckerFactors::Impl::Spectrum& KroneckerFactors::Impl::spectrum() {
   Spectrum s{Vector(device_, dtype_, layout_->factors), {}, {}};
   for (const KroneckerPlace& p : layout_->places) {
     const auto eigen = [&](std::int64_t at, std::int64_t n, bool may_be_negative) {
-      std::vector<double> values = algebra_.eigen(this->at(at), element(s.bases.data(), at), n);
+      std::vector<double> values = algebra_.eigen(this->at(at), algebra_.at(s.bases.data(), at), n);
       if (may_be_negative) return values;
       for (double& v : values) v = std::max(v, 0.0);  // rounding
       return values;
@@ -197,33 +177,15 @@ std::unique_ptr<LinearOperator> KroneckerFactors::Impl::inverse(double damping, 
 }
 
 std::unique_ptr<LinearOperator> KroneckerFactors::Impl::split_inverse(double damping) const {
+  const auto layout = std::make_shared<KroneckerLayout>(inverse_layout(*layout_));
   std::vector<Vector> keep;
-  keep.emplace_back(device_, dtype_, layout_->factors);
-  void* const to = keep[0].data();
-  for (const KroneckerPlace& p : layout_->places) {
-    const std::vector<double> a =
-        p.diagonal ? algebra_.values(at(p.a), p.columns) : algebra_.diagonal(at(p.a), p.columns);
-    const double mean_a = sum(a) / static_cast<double>(p.columns);
-    const double mean_g = sum(algebra_.diagonal(at(p.g), p.rows)) / static_cast<double>(p.rows);
-    const double ratio = mean_a / mean_g;
-    const double pi = std::isfinite(ratio) && ratio > 0 ? std::sqrt(ratio) : 1;
-    const double shift_a = pi * std::sqrt(damping), shift_g = std::sqrt(damping) / pi;
-    bool definite = algebra_.inverse(at(p.g), shift_g, element(to, p.g), p.rows);
-    if (p.diagonal) {
-      std::vector<double> inverses;
-      for (const double x : a) inverses.push_back(1 / (x + shift_a));
-      for (const double x : inverses) definite = definite && x > 0 && std::isfinite(x);
-      Vector row(device_, dtype_, p.columns);
-      row.from_host(inverses);
-      device_.copy(element(to, p.a), row.data(),
-                   static_cast<std::size_t>(p.columns) * size_of(dtype_));
-      device_.synchronize();
-    } else {
-      definite = definite && algebra_.inverse(at(p.a), shift_a, element(to, p.a), p.columns);
-    }
-    if (!definite) not_positive_definite(p.name, damping);
-  }
-  return make(KroneckerForm::direct, to, nullptr, std::move(keep));
+  keep.emplace_back(device_, dtype_, layout->factors);
+  const KroneckerPlace* const failed =
+      invert_factors(algebra_, *layout_, factors_.data, damping, keep[0].data());
+  if (failed != nullptr) not_positive_definite(failed->name, damping);
+  const void* const inverses = keep[0].data();
+  return std::make_unique<KroneckerOperator>(device_, dtype_, n_, layout, KroneckerForm::direct,
+                                             inverses, nullptr, std::move(keep));
 }
 
 double KroneckerFactors::Impl::trace() const {
@@ -283,8 +245,8 @@ void KroneckerFactors::Impl::update(const Impl& other, double decay) {
 
 KroneckerFactors::KroneckerFactors(const Objective& f, View w, const Batch& batch,
                                    const KroneckerOptions& options, const Mode& mode,
-                                   const Target& storage)
-    : impl_(std::make_unique<Impl>(f, w, batch, options, mode, storage)) {}
+                                   const Target& storage, const Outputs& also)
+    : impl_(std::make_unique<Impl>(f, w, batch, options, mode, storage, also)) {}
 KroneckerFactors::~KroneckerFactors() = default;
 KroneckerFactors::KroneckerFactors(KroneckerFactors&&) noexcept = default;
 
@@ -292,6 +254,7 @@ std::int64_t KroneckerFactors::count(const Objective& f, const KroneckerOptions&
   return kronecker_layout(f.graph(), options.separate_bias).factors;
 }
 
+double KroneckerFactors::loss() const { return impl_->loss_; }
 const std::vector<KroneckerBlock>& KroneckerFactors::blocks() const { return impl_->blocks_; }
 View KroneckerFactors::factors() const { return impl_->factors_; }
 std::int64_t KroneckerFactors::size() const { return impl_->n_; }

@@ -2,7 +2,6 @@
 #include "objective/compose.hpp"
 
 #include "objective/evaluation.hpp"
-#include "objective/kronecker_passes.hpp"
 #include "objective/product_passes.hpp"
 #include "objective/supported.hpp"
 
@@ -64,8 +63,6 @@ void compose(const Request& r, const Graph& graph, const LossModel& model, Emit&
     }
     case Request::What::product:
       return compose_product(r, graph, model, e);
-    case Request::What::kronecker:
-      return compose_kronecker(r, graph, model, e);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "objective/columns.hpp"
+#include "objective/kronecker_passes.hpp"
 
 namespace hesscore {
 namespace {
@@ -70,7 +71,8 @@ void Evaluation::emit() {
   g_ = seed(r_.grad || second || of_samples());
   h_ = seed(wants(Diag::hesscale) || wants(Diag::hesscale_gn) || wants(Diag::hessian));
   b_ = seed(wants(Diag::bl89));
-  f_ = seed(wants(Diag::empirical_fisher));
+  const bool own = r_.kronecker && r_.kronecker->kind == Factors::empirical;
+  f_ = seed(wants(Diag::empirical_fisher) || own);
   loss_.seed({watched(e_.external(kPortLoss)), g_, h_, b_, f_});
   backward();
 }
@@ -100,6 +102,11 @@ void Evaluation::backward() {
       squared_columns(i);
     }
   }
+  if (r_.kronecker) kronecker();
+}
+
+void Evaluation::kronecker() {
+  KroneckerPasses(r_, graph_, e_, sweep_, loss_, {f_, clock_seed(r_.diag.size())}).emit();
 }
 
 NodeArrays Evaluation::recursive_diagonals(Operand g, ParameterSink* gradient) {

@@ -1,5 +1,5 @@
-// Evaluation: loss, gradient, network output and diagonals together. One forward sweep serves all;
-// the gradient and every recursive diagonal share one backward sweep.
+// Evaluation: loss, gradient, network output, diagonals and Kronecker factors together. One forward
+// sweep serves all; the gradient and every recursive diagonal share one backward sweep.
 #pragma once
 
 #include "objective/compose.hpp"
@@ -19,6 +19,7 @@ class Evaluation {
   std::int64_t column_bytes() const;
   void hutchinson(std::size_t i, const NodeArrays& g);
   void samples(ParameterSink* gradient);
+  void kronecker();
 
   Out watched(Operand to) const;
   ParameterSink sink_at(Operand to) const;

@@ -42,6 +42,15 @@ class Objective::Impl {
   void check_target(const Batch& batch, Request& r, Bindings& b) const;
   void check_output(std::string_view name, const Target& out, const Shape& shape,
                     DType dtype) const;
+  // Everything that evaluate() is asked for.
+  struct Question {
+    Request request;
+    Bindings bindings;
+    std::vector<std::uint64_t> clock;
+  };
+  Question check_evaluation(const View& w, const Batch& batch, const Outputs& out,
+                            const Mode& mode) const;
+  double answer(const Question& q, const Batch& batch);
   // Gradients of single samples and their moments, as far as they are asked for.
   void add_samples(const Outputs& out, Request& r, Bindings& b) const;
   // What only the elements tell: labels and indices out of range, negative weights. Checked before

@@ -10,11 +10,6 @@ namespace {
 
 constexpr std::int64_t kFormedElements = 1 << 19;  // of rows that are copies, at a time
 
-Sweep forward(Sweep sweep) {
-  sweep.forward();
-  return sweep;
-}
-
 std::int64_t positions_of(const Use& use, const KroneckerPart& part) {
   return element_count(use.site->y_shape) / part.width;
 }
@@ -27,14 +22,16 @@ std::int64_t positions_of(const Uses& uses, const KroneckerPart& part) {
 
 }  // namespace
 
-KroneckerPasses::KroneckerPasses(const Request& r, const Graph& graph, const LossModel& model,
-                                 Emit& e)
+KroneckerPasses::KroneckerPasses(const Request& r, const Graph& graph, Emit& e, Sweep& sweep,
+                                 LossSite& loss, const Seeds& seeds)
     : r_(r),
+      how_(*r.kronecker),
       graph_(graph),
       e_(e),
-      sweep_(forward(Sweep(graph, e, r.batch, r.train))),
-      loss_(e, model, {r.batch, r.soft, r.weighted}, sweep_.output()),
-      layout_(kronecker_layout(graph, r.kronecker.separate_bias)),
+      sweep_(sweep),
+      loss_(loss),
+      seeds_(seeds),
+      layout_(kronecker_layout(graph, how_.separate_bias)),
       written_(layout_.places.size(), false) {
   if (r.weighted) normalise_weights();
 }
@@ -81,9 +78,11 @@ void KroneckerPasses::add_outer(In x, In weighted_x, std::int64_t rows, std::int
   to.raw.accumulate = to.sum.accumulate = true;
 }
 
+void KroneckerPasses::emit() { how_.moments ? moments() : factors(); }
+
 void KroneckerPasses::factors() {
   for (const KroneckerPlace& p : layout_.places) input_factor(p);
-  if (r_.kronecker.kind == Factors::recursive) return averages();
+  if (how_.kind == Factors::recursive) return averages();
   struct Sums {
     Sum positive, negative;
   };
@@ -106,19 +105,13 @@ void KroneckerPasses::factors() {
 
 void KroneckerPasses::columns(
     const std::function<void(int, const Uses&, std::int64_t, double)>& use) {
-  const Out loss(e_.external(kPortLoss));
   const auto sweep = [&](Operand seed, std::int64_t reps, double sign) {
     sweep_.vjp_uses(seed, reps, nullptr,
                     [&](const Op&, int group, const Uses& uses) { use(group, uses, reps, sign); });
   };
-  if (r_.kronecker.kind == Factors::empirical) {
-    const Operand f = e_.temporary(loss_.size());
-    loss_.seed({loss, {}, {}, {}, f});
-    return sweep(f, 1, 1);
-  }
-  loss_.seed({loss, {}, {}, {}, {}});
-  if (r_.kronecker.kind == Factors::mc) {
-    return sweep(loss_.samples(e_.external(kPortClock).at(kClockSeeds), r_.samples), r_.samples, 1);
+  if (how_.kind == Factors::empirical) return sweep(seeds_.own, 1, 1);
+  if (how_.kind == Factors::mc) {
+    return sweep(loss_.samples(seeds_.clock, how_.samples), how_.samples, 1);
   }
   loss_.each_chunk(chunk_of(graph_, r_.batch, loss_.column_count()), sweep);
 }
@@ -132,9 +125,9 @@ void KroneckerPasses::input_factor(const KroneckerPlace& p) {
   if (p.diagonal) return token_factor(p, uses, positions);
   Sum a;
   if (p.bias_at >= 0) a.sum = e_.temporary(n);
-  r_.kronecker.reduce ? input_means(p, uses, positions, a) : input_sums(p, uses, positions, a);
+  how_.reduce ? input_means(p, uses, positions, a) : input_sums(p, uses, positions, a);
   const double samples = weights_ ? 1 : static_cast<double>(r_.batch);
-  const double count = r_.kronecker.reduce ? samples : samples * static_cast<double>(positions);
+  const double count = how_.reduce ? samples : samples * static_cast<double>(positions);
   e_.call<kernels::Mirror>({a.raw, a.sum, out(p.a), n, p.shape.taps, 1 / count});
 }
 
@@ -204,7 +197,7 @@ Operand KroneckerPasses::contracted(const KroneckerPlace& p, const Uses& uses, s
 void KroneckerPasses::adjoint_sums(const KroneckerPlace& p, const Uses& uses, std::int64_t reps,
                                    Sum& to) {
   const std::int64_t samples = reps * r_.batch, positions = positions_of(uses, p.shape);
-  const bool summed = p.shape.contracted || (r_.kronecker.reduce && !p.diagonal);
+  const bool summed = p.shape.contracted || (how_.reduce && !p.diagonal);
   if (summed && positions > 1) {
     const Operand g = contracted(p, uses, reps);
     return add_outer(g, g, samples, p.rows, to);
@@ -222,11 +215,6 @@ void KroneckerPasses::matrix_of(const Sum& positive, const Sum& negative, std::i
     to.accumulate = true;
   }
   if (negative.raw) e_.call<kernels::Mirror>({negative.raw, {}, to, n, 1, -1});
-}
-
-void compose_kronecker(const Request& r, const Graph& graph, const LossModel& model, Emit& e) {
-  KroneckerPasses passes(r, graph, model, e);
-  r.kronecker.moments ? passes.moments() : passes.factors();
 }
 
 }  // namespace hesscore

@@ -14,11 +14,19 @@ namespace hesscore {
 
 class KroneckerPasses {
  public:
-  KroneckerPasses(const Request& r, const Graph& graph, const LossModel& model, Emit& e);
+  // After a forward pass and the loss's seeds, of which `own` is that of kernels::LossSeed::f; the
+  // labels' seed is on the clock.
+  struct Seeds {
+    Operand own, clock;
+  };
+  KroneckerPasses(const Request& r, const Graph& graph, Emit& e, Sweep& sweep, LossSite& loss,
+                  const Seeds& seeds);
+  void emit();
+
+ private:
   void factors();  // to kPortOut
   void moments();  // to kPortOut, eigenbases (as rows, in the layout of the factors) at kPortV
 
- private:
   struct Sum {  // a matrix of which the lower triangle is kept
     Out raw, sum;
   };
@@ -59,17 +67,16 @@ class KroneckerPasses {
   In own_basis(const KroneckerPlace& p, In& bias);
 
   const Request& r_;
+  const KroneckerRequest& how_;
   const Graph& graph_;
   Emit& e_;
-  Sweep sweep_;
-  LossSite loss_;
+  Sweep& sweep_;
+  LossSite& loss_;
+  const Seeds seeds_;
   KroneckerLayout layout_;
   In weights_;                 // of the samples, which sum to one
   std::vector<bool> written_;  // moments
   std::map<std::size_t, In> bases_, biases_;
 };
-
-// Request::What::kronecker.
-void compose_kronecker(const Request& r, const Graph& graph, const LossModel& model, Emit& e);
 
 }  // namespace hesscore

@@ -10,7 +10,6 @@ namespace hesscore {
 Operand KroneckerPasses::averaged_at_output() {
   const std::int64_t n = loss_.outputs();
   Sum positive, negative;
-  loss_.seed({Out(e_.external(kPortLoss)), {}, {}, {}, {}});
   loss_.each_chunk(chunk_of(graph_, r_.batch, loss_.column_count()),
                    [&](Operand columns, std::int64_t count, double sign) {
                      Sum& to = sign > 0 ? positive : negative;
@@ -48,7 +47,7 @@ void KroneckerPasses::average_factors(const Node& node, In m) {
     if (p.group != node.group || (!p.weights && !p.shape.contracted)) continue;
     const std::int64_t width = p.shape.width, n = element_count(node.shape);
     const std::int64_t first = width == p.rows ? 0 : static_cast<std::int64_t>(p.part) * p.rows;
-    const bool reduce = r_.kronecker.reduce && !p.diagonal;
+    const bool reduce = how_.reduce && !p.diagonal;
     math::BroadcastAxes axes;
     axes.kept = 2;
     axes.size[0] = axes.size[1] = p.rows;

@@ -105,40 +105,51 @@ std::vector<double> Objective::init_values(std::uint64_t seed, std::string_view 
   return initial_parameters(graph(), seed, scheme);
 }
 
-double Objective::evaluate(View w, const Batch& batch, const Outputs& out, const Mode& mode) const {
-  Bindings b;
-  Request r = impl_->check_point(w, batch.x, mode, b);
-  impl_->check_target(batch, r, b);
-  const Shape flat{num_params()};
+Objective::Impl::Question Objective::Impl::check_evaluation(const View& w, const Batch& batch,
+                                                            const Outputs& out,
+                                                            const Mode& mode) const {
+  Question q;
+  Bindings& b = q.bindings;
+  Request& r = q.request = check_point(w, batch.x, mode, b);
+  check_target(batch, r, b);
+  const Shape flat{graph_.num_params()};
   if (out.grad) {
-    impl_->check_output("grad", out.grad, flat, r.dtype);
+    check_output("grad", out.grad, flat, r.dtype);
     r.grad = true;
     b.add(kPortGrad, out.grad.data);
   }
   if (out.predict) {
-    impl_->check_output("predict", out.predict, stacked(r.batch, false, output_shape()), r.dtype);
+    check_output("predict", out.predict, stacked(r.batch, false, output_shape()), r.dtype);
     r.predict = true;
     b.add(kPortPredict, out.predict.data);
   }
-  impl_->add_samples(out, r, b);
-  std::vector<std::uint64_t> clock{mode.seed, mode.step};
+  add_samples(out, r, b);
+  q.clock = {mode.seed, mode.step};
   for (const DiagTarget& d : out.diag) {
-    impl_->check_output("diag", d.out, flat, r.dtype);
+    check_output("diag", d.out, flat, r.dtype);
     if (d.samples < 1) throw OptionError("samples", ">= 1", std::to_string(d.samples));
     const bool sampled = d.kind == Diag::ggn_mc || d.kind == Diag::hutchinson;
     b.add(kPortDiag + static_cast<int>(r.diag.size()), d.out.data);
     const bool in_chunks = d.kind == Diag::hessian || d.kind == Diag::ggn;
     if (d.max_memory < 0) throw OptionError("max_memory", ">= 0", std::to_string(d.max_memory));
     r.diag.push_back({d.kind, sampled ? d.samples : 1, in_chunks ? d.max_memory : 0});
-    clock.push_back(d.seed);
+    q.clock.push_back(d.seed);
   }
-  r.tracked = mode.track && mode.train && !graph().buffers().empty();
-  const double loss = impl_->run(r, b, clock);
-  if (std::isnan(loss) && !device().is_host()) {
-    impl_->check_indices(batch.x);
-    impl_->check_values(batch, r);
+  r.tracked = mode.track && mode.train && !graph_.buffers().empty();
+  return q;
+}
+
+double Objective::Impl::answer(const Question& q, const Batch& batch) {
+  const double loss = run(q.request, q.bindings, q.clock);
+  if (std::isnan(loss) && !device_.is_host()) {
+    check_indices(batch.x);
+    check_values(batch, q.request);
   }
   return loss;
+}
+
+double Objective::evaluate(View w, const Batch& batch, const Outputs& out, const Mode& mode) const {
+  return impl_->answer(impl_->check_evaluation(w, batch, out, mode), batch);
 }
 
 void Objective::per_sample_grads(View w, const Batch& batch, Target out, const Mode& mode) const {
@@ -166,8 +177,8 @@ std::int64_t Objective::memory(std::int64_t batch, const std::vector<std::string
     bytes += Plan::memory(std::move(e), needed);
     const bool outputs = r.predict || r.what == Request::What::jvp;
     const bool product = r.what == Request::What::product || r.what == Request::What::vjp;
-    if (r.what == Request::What::kronecker) {
-      bytes += kronecker_layout(graph(), r.kronecker.separate_bias).factors *
+    if (r.kronecker) {
+      bytes += kronecker_layout(graph(), r.kronecker->separate_bias).factors *
                static_cast<std::int64_t>(size_of(dtype));
     }
     const std::int64_t moments = r.grad_moments.any() ? 3 : 0;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <compare>
+#include <optional>
 #include <vector>
 
 #include "hesscore/kronecker.hpp"
@@ -25,12 +26,13 @@ struct MomentsRequest {
 // Kronecker factors, or with `moments` the second moments in their eigenbases.
 struct KroneckerRequest {
   Factors kind = Factors::mc;
+  int samples = 1;  // mc
   bool reduce = false, separate_bias = false, moments = false;
   auto operator<=>(const KroneckerRequest&) const = default;
 };
 
 struct Request {
-  enum class What { evaluate, predict, jvp, vjp, product, track, kronecker } what = What::evaluate;
+  enum class What { evaluate, predict, jvp, vjp, product, track } what = What::evaluate;
   DType dtype = DType::f32;
   std::int64_t batch = 0;
   bool train = false, soft = false, weighted = false;
@@ -39,14 +41,13 @@ struct Request {
   std::vector<DiagRequest> diag;
   bool per_sample_grads = false;
   MomentsRequest grad_moments;
+  std::optional<KroneckerRequest> kronecker;
   bool tracked = false;  // are the batch's statistics left for the buffers?
   bool watched = false;  // do results that are not moderate raise the device's alarm?
 
   Product product = Product::hessian;
   std::int64_t reps = 1;  // stacked vectors
-  int samples = 1;        // fisher_mc, kronecker
-
-  KroneckerRequest kronecker;
+  int samples = 1;        // fisher_mc
 
   auto operator<=>(const Request&) const = default;
 };

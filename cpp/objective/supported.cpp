@@ -73,21 +73,19 @@ std::vector<bool> couples(const Graph& graph, bool train) {
 }
 
 // Adds the request for a product of that name.
-bool product_by_name(std::string_view name, int samples, std::vector<Request>& requests) {
+bool product_by_name(std::string_view name, std::vector<Request>& requests) {
   using What = Request::What;
   constexpr std::tuple<std::string_view, What, Product> kProducts[] = {
       {"hvp", What::product, Product::hessian},
       {"ggnvp", What::product, Product::ggn},
       {"fishervp", What::product, Product::fisher_empirical},
       {"jvp", What::jvp, Product::hessian},
-      {"vjp", What::vjp, Product::hessian},
-      {kKronecker, What::kronecker, Product::hessian}};
+      {"vjp", What::vjp, Product::hessian}};
   for (const auto& [known, what, product] : kProducts) {
     if (known != name) continue;
     Request r;
     r.what = what;
     r.product = product;
-    r.samples = what == What::kronecker ? samples : 1;
     requests.push_back(r);
     return true;
   }
@@ -116,7 +114,7 @@ std::vector<Request> requests_for(const std::vector<std::string>& quantities, in
   Request r;
   bool evaluated = false;
   for (const std::string& name : quantities) {
-    if (product_by_name(name, samples, products)) continue;
+    if (product_by_name(name, products)) continue;
     evaluated = true;
     const auto* const known = std::find_if(std::begin(kDiagonals), std::end(kDiagonals),
                                            [&](const auto& d) { return d.first == name; });
@@ -132,10 +130,12 @@ std::vector<Request> requests_for(const std::vector<std::string>& quantities, in
       r.per_sample_grads = true;
     } else if (name == "grad_moments") {
       r.grad_moments = {true, true, true, true};
+    } else if (name == kKronecker) {
+      r.kronecker = {.samples = samples};
     } else if (name != "loss") {
       throw OptionError("quantities",
-                        "loss, grad, predict, per_sample_grads, grad_moments, diagonals, and "
-                        "products such as hvp",
+                        "loss, grad, predict, per_sample_grads, grad_moments, kron, diagonals, "
+                        "and products such as hvp",
                         "'" + name + "'");
     }
   }
@@ -144,17 +144,18 @@ std::vector<Request> requests_for(const std::vector<std::string>& quantities, in
 }
 
 void check_supported(const Request& r, const Graph& graph) {
+  if (r.what != Request::What::evaluate) return;
   std::string refused;
   for (const DiagRequest& d : r.diag) {
     if (of_single_samples(name_of(d.kind))) refused = name_of(d.kind);
   }
   if (r.per_sample_grads) refused = "per_sample_grads";
   if (r.grad_moments.any()) refused = "grad_moments";
-  if (r.what == Request::What::kronecker) {
+  if (r.kronecker) {
     refused = kKronecker;
     const std::string layers = without_kronecker_rule(graph);
     if (!layers.empty()) throw UnsupportedError("kron has no rule for " + layers);
-    const bool recursive = r.kronecker.kind == Factors::recursive;
+    const bool recursive = r.kronecker->kind == Factors::recursive;
     const std::string stops = recursive ? without_recursion(graph, r.train) : "";
     if (!stops.empty()) {
       throw UnsupportedError(
@@ -162,8 +163,6 @@ void check_supported(const Request& r, const Graph& graph) {
           "coefficients or element-wise, not " +
           stops);
     }
-  } else if (r.what != Request::What::evaluate) {
-    return;
   }
   if (refused.empty()) return;
   const std::vector<bool> coupled = couples(graph, r.train);

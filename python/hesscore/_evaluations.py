@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from . import _check, _core, errors
 from ._parameters import diag_kinds
+from .kronecker import KroneckerFactors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Train = bool | tuple[int, int]
 
-_EVALUATIONS = ("loss", "grad", "predict", "per_sample_grads", "grad_moments", *diag_kinds)
+_EVALUATIONS = (
+    "loss", "grad", "predict", "per_sample_grads", "grad_moments", "kron", *diag_kinds,
+)  # fmt: skip
 
 
 class Evaluations:
@@ -351,16 +354,18 @@ class Evaluations:
         w, x, y, sample_weight, train
             As in `loss`.
         names : str or iterable of str
-            "loss", "grad", "predict", "per_sample_grads", "grad_moments", and any `kind` of `diag`.
+            "loss", "grad", "predict", "per_sample_grads", "grad_moments", any `kind` of `diag`, and
+            "kron", the factors that `kron` gives without further options.
         samples, seed : int
-            For the sampled diagonals.
+            For the sampled diagonals and "kron".
         max_memory : int, optional
             As in `diag`.
 
         Returns
         -------
         dict
-            A float for "loss", a dict for "grad_moments", else an array, in the order of `names`.
+            A float for "loss", a dict for "grad_moments", `KroneckerFactors` for "kron", else an
+            array, in the order of `names`.
 
         Examples
         --------
@@ -376,4 +381,7 @@ class Evaluations:
                 raise errors.unknown("names", name, _EVALUATIONS)
         samples, seed = _check.samples(samples), _check.integer("seed", seed, 0)
         limit = _check.max_memory(max_memory)
-        return self._core.evaluate(w, x, y, unique, sample_weight, train, samples, seed, limit)
+        found = self._core.evaluate(w, x, y, unique, sample_weight, train, samples, seed, limit)
+        if "kron" in found:
+            found["kron"] = KroneckerFactors(found["kron"], corrected=False)
+        return found

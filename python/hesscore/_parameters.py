@@ -174,8 +174,7 @@ class Parameters:
             Samples.
         quantities : sequence of str
             As in `evaluate`, which computes them together; and "hvp", "ggnvp", "fishervp", "jvp"
-            and "vjp", each with one vector and in a plan of its own, and "kron", the factors from
-            drawn labels.
+            and "vjp", each with one vector and in a plan of its own.
         dtype : {"float32", "float64"}
             Of `w`.
         train, samples, max_memory

@@ -1,27 +1,16 @@
 // Kronecker factors: made at a point, in arrays that Python sees.
-#include "hesscore/kronecker.hpp"
+#include "kronecker.hpp"
 
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unique_ptr.h>
 
-#include <optional>
-
 #include "module.hpp"
-#include "objective.hpp"
 #include "operator.hpp"
 
 using namespace nanobind::literals;
 
 namespace hesscore::python {
 namespace {
-
-// The engine's factors and the array they lie in.
-struct PyKronecker {
-  Place place;
-  bool check_finite;  // in vectors
-  NewArray factors;
-  std::optional<KroneckerFactors> engine;
-};
 
 Factors kind_of(const std::string& kind) {
   if (kind == "mc") return Factors::mc;
@@ -34,14 +23,7 @@ std::unique_ptr<PyKronecker> kronecker(const PyObjective& f, nb::handle w, nb::h
                                        std::uint64_t seed, bool reduce, bool separate_bias,
                                        bool corrected, nb::handle sample_weight, nb::handle train) {
   const Point p(f, w, x, y, sample_weight, train);
-  const KroneckerOptions options{kind_of(kind), samples, seed, reduce, separate_bias, corrected};
-  const std::int64_t count = KroneckerFactors::count(f.on(p.place()), options);
-  auto result = std::unique_ptr<PyKronecker>(
-      new PyKronecker{p.place(), f.check_finite, NewArray(p.place(), p.dtype(), {count}), {}});
-  p.run([&](const Objective& engine) {
-    result->engine.emplace(engine, p.w, p.batch(), options, p.mode, result->factors.view);
-  });
-  return result;
+  return factors_at(p, f, {kind_of(kind), samples, seed, reduce, separate_bias, corrected}, {});
 }
 
 std::unique_ptr<PyOperator> operator_of(nb::handle self, std::unique_ptr<LinearOperator> engine) {
@@ -84,6 +66,17 @@ double number(const PyKronecker& k, const std::function<double()>& of) {
 }
 
 }  // namespace
+
+std::unique_ptr<PyKronecker> factors_at(const Point& p, const PyObjective& f,
+                                        const KroneckerOptions& options, const Outputs& also) {
+  const std::int64_t count = KroneckerFactors::count(f.on(p.place()), options);
+  auto result = std::unique_ptr<PyKronecker>(
+      new PyKronecker{p.place(), f.check_finite, NewArray(p.place(), p.dtype(), {count}), {}});
+  p.run([&](const Objective& engine) {
+    result->engine.emplace(engine, p.w, p.batch(), options, p.mode, result->factors.view, also);
+  });
+  return result;
+}
 
 void bind_kronecker(nb::module_& m) {
   nb::class_<PyKronecker>(m, "Kronecker")

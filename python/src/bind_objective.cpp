@@ -1,7 +1,8 @@
 // The objective: evaluations and products.
-#include "objective.hpp"
+#include "kronecker.hpp"
 
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
 #include <array>
@@ -75,8 +76,8 @@ nb::dict evaluate(const PyObjective& f, nb::handle w, nb::handle x, nb::handle y
   Outputs out;
   nb::dict results;
   for (const std::string& name : names) {
-    if (name == "loss") {
-      results["loss"] = nb::none();
+    if (name == "loss" || name == "kron") {
+      results[name.c_str()] = nb::none();
       continue;
     }
     if (name == "grad_moments") {
@@ -99,7 +100,13 @@ nb::dict evaluate(const PyObjective& f, nb::handle w, nb::handle x, nb::handle y
     results[name.c_str()] = array.object;
   }
   double loss = 0;
-  p.run([&](const Objective& engine) { loss = engine.evaluate(p.w, p.batch(), out, p.mode); });
+  if (results.contains("kron")) {
+    auto factors = factors_at(p, f, {.samples = samples, .seed = seed}, out);
+    loss = factors->engine->loss();
+    results["kron"] = std::move(factors);
+  } else {
+    p.run([&](const Objective& engine) { loss = engine.evaluate(p.w, p.batch(), out, p.mode); });
+  }
   if (results.contains("loss")) results["loss"] = loss;
   return results;
 }

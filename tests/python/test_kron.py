@@ -207,3 +207,24 @@ def test_memory_counts_factors():
     needed = f.memory(4, "kron")
     factors = 4 * (301 * 301 + 10 * 10)
     assert factors < needed < 4 * factors
+
+
+@pytest.mark.parametrize("layer", ["conv in groups", "transposed", "layer norm"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_factors_and_all_else_at_a_point_together(layer, weighted):
+    ref = KroneckerReference(network(*LAYERS[layer], {"name": "CrossEntropyLoss"}, 7, weighted))
+    f, at, kw = point(ref.spec, ref)
+    names = ("kron", "hesscale", "loss", "grad", "ggn_mc", "empirical_fisher", "grad_moments")
+    found = f.evaluate(*at, names, samples=3, seed=5, **kw)
+    assert list(found) == list(names)
+    loss, gradient = f.value_and_grad(*at, **kw)
+    assert found["loss"] == loss and close(found["grad"], gradient)
+    for kind in ("hesscale", "ggn_mc", "empirical_fisher"):
+        assert close(found[kind], f.diag(*at, kind=kind, samples=3, seed=5, **kw))
+    assert close(found["grad_moments"]["norms"], f.grad_moments(*at, **kw)["norms"])
+    K, L = found["kron"], f.kron(*at, samples=3, seed=5, **kw)
+    assert list(K.factors) == list(L.factors)
+    for name, (a, g) in K.factors.items():
+        assert close(a, L.factors[name].A) and close(g, L.factors[name].G)
+    assert close(K.solve(gradient, 0.1), L.solve(gradient, 0.1))
+    assert f.memory(7, ("loss", "grad", "kron")) < f.memory(7, "grad") + f.memory(7, "kron")

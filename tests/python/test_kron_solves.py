@@ -72,6 +72,21 @@ def test_inverse_is_a_preconditioner_of_the_engine(dtype):
         assert close(step, hc.cg(A, b, rtol=0.0, maxiter=5, M=M.dense())[0], 1e-3)
 
 
+def test_each_block_is_damped_by_itself():
+    """Martens & Grosse 2015, section 6.3; with a bias apart, G is shared and pi is not."""
+    f = problems.mlp(4, 5, 3)
+    w, x, y = problems.batch(f, 8, 4, classes=3)
+    K = f.kron(w, x, y, bias="separate")
+    inverse, at = np.zeros((len(w), len(w))), 0
+    for A, G in K.factors.values():
+        pi = np.sqrt(np.trace(A) / len(A) / (np.trace(G) / len(G)))
+        left = np.linalg.inv(G + np.sqrt(0.3) / pi * np.eye(len(G)))
+        block = np.kron(left, np.linalg.inv(A + np.sqrt(0.3) * pi * np.eye(len(A))))
+        own = slice(at, at := at + len(block))
+        inverse[own, own] = block
+    assert at == len(w) and close(K.inverse(0.3).dense(), inverse)
+
+
 def test_update_averages_and_leaves_inverses_alone():
     f = problems.mlp(4, 5, 3)
     w, x, y = problems.batch(f, 8, 4, classes=3)

@@ -45,15 +45,17 @@ struct KroneckerBlock {
 class HESSCORE_API KroneckerFactors {
  public:
   // Factors at w. They lie in `storage` of count(f, options) numbers if that is given, which then
-  // must outlive this. Throws UnsupportedError with the names of all layers that have none.
+  // must outlive this. `also` is evaluated with them, after the same forward pass. Throws
+  // UnsupportedError with the names of all layers that have none.
   KroneckerFactors(const Objective& f, View w, const Batch& batch,
                    const KroneckerOptions& options = {}, const Mode& mode = {},
-                   const Target& storage = {});
+                   const Target& storage = {}, const Outputs& also = {});
   ~KroneckerFactors();
   KroneckerFactors(KroneckerFactors&&) noexcept;
 
   static std::int64_t count(const Objective& f, const KroneckerOptions& options);
 
+  double loss() const;  // there
   const std::vector<KroneckerBlock>& blocks() const;
   View factors() const;
   std::int64_t size() const;  // number of parameters

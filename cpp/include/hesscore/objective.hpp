@@ -112,7 +112,7 @@ class HESSCORE_API Objective {
 
   // Bytes that these need beside their arguments: activations, adjoints, what is asked for, and
   // what kernels pack, on the objective's device. Quantities by name: "loss", "grad", "predict",
-  // the diagonals, "per_sample_grads" and "grad_moments", which evaluate() computes together;
+  // the diagonals, "per_sample_grads", "grad_moments" and "kron", which are computed together;
   // "hvp", "ggnvp", "fishervp", "jvp", "vjp", each of one vector.
   std::int64_t memory(std::int64_t batch, const std::vector<std::string>& quantities, DType dtype,
                       bool train = false, int samples = 1, std::int64_t max_memory = 0) const;

@@ -174,6 +174,9 @@ def test_kronecker_factors(corrected):
     x, y = rng.normal(size=(6, 2, 4, 4)), rng.integers(0, 3, 6)
     point = f.init(dtype="float64"), x, y
     v = rng.normal(size=(2, f.num_params))
+    together = f.evaluate(*to_device(point), ("grad", "kron"), seed=3)
+    close(together["grad"], f.value_and_grad(*point)[1])
+    close(together["kron"].diagonal(), f.kron(*point, seed=3).diagonal())
     here = f.kron(*point, kind="exact", corrected=corrected)
     there = f.kron(*to_device(point), kind="exact", corrected=corrected)
     for name, factor in here.factors.items():
