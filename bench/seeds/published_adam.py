@@ -30,12 +30,21 @@ class PublishedAdam:
         xp = module_of(w)
         if self.m is None:
             self.m, self.u = xp.zeros_like(w), xp.zeros_like(w)
-        _, g = self.f.value_and_grad(w, x, y)
+        change = self.f.value_and_grad(w, x, y)[1]
+        change -= self.m
+        change *= 1 - self.beta1
+        self.m += change
         d = self.diagonal(w, x, y)
-        self.m += (1 - self.beta1) * (g - self.m)
-        self.u += (1 - self.beta2) * (d * d - self.u)
-        scale = (self.u / (1 - self.beta2)) ** 0.5 + self.eps
-        w -= self.lr / (1 - self.beta1) * self.m / scale
+        d *= d
+        d -= self.u
+        d *= 1 - self.beta2
+        self.u += d
+        xp.sqrt(self.u, out=d)
+        d *= (1 - self.beta2) ** -0.5
+        d += self.eps
+        xp.divide(self.m, d, out=change)
+        change *= self.lr / (1 - self.beta1)
+        w -= change
 
     def diagonal(self, w: Any, x: Any, y: Any) -> Any:
         """Estimate the diagonal of each tensor's own block of the Hessian."""

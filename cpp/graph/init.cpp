@@ -7,6 +7,7 @@
 #include "backend/lapack.hpp"
 #include "math/rng.hpp"
 #include "ops/kinds.hpp"
+#include "ops/structural.hpp"
 
 namespace hesscore {
 namespace {
@@ -33,9 +34,12 @@ void fill_normal(double deviation, std::int64_t n, std::uint64_t seed, std::uint
   }
 }
 
-// Mean squared slope at zero of the first activation behind the layer; 1 where there is none.
+// Mean squared slope at zero of what acts on single elements behind the layer, up to the next layer
+// with parameters or activation: the first activation, and a dropout, whose mask m / q with E m = q
+// has E (m / q)^2 = 1 / q.
 double slope_behind(const Graph& graph, std::size_t group) {
   std::vector<bool> behind(graph.nodes().size(), false);
+  double activation = 0, dropout = 0;
   for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
     const Node& n = graph.nodes()[i];
     if (n.group == static_cast<int>(group)) {
@@ -45,13 +49,16 @@ double slope_behind(const Graph& graph, std::size_t group) {
     bool follows = false;
     for (const int in : n.inputs) follows = follows || behind[static_cast<std::size_t>(in)];
     if (!follows || n.group >= 0) continue;
-    if (const auto* f = dynamic_cast<const Elementwise*>(n.op.get())) {
+    const auto* f = dynamic_cast<const Elementwise*>(n.op.get());
+    const auto* mask = dynamic_cast<const Dropout*>(n.op.get());
+    behind[i] = f == nullptr || activation == 0;
+    if (f != nullptr && activation == 0) {
       const double s = f->mean_square_slope();
-      return s > 0 ? s : 1;
+      activation = s > 1e-12 ? s : 1;
     }
-    behind[i] = true;
+    if (mask != nullptr && dropout == 0) dropout = mask->mean_square();
   }
-  return 1;
+  return (activation > 0 ? activation : 1) * (dropout > 0 ? dropout : 1);
 }
 
 void orthogonal(const Graph&, std::size_t, const Parameter& p, std::uint64_t seed,

@@ -79,6 +79,7 @@ class Dropout : public FixedMap {
   MemoryOrder order() const override { return MemoryOrder::any; }
   Shape output_shape(const std::vector<Shape>& x) const override { return x.at(0); }
   bool is_view(bool train) const override { return !train || p_ == 0; }
+  double mean_square() const { return 1 / (1 - p_); }  // of the factors
   JacobianKind jacobian(bool) const override { return JacobianKind::diagonal; }
 
  protected:

@@ -61,6 +61,7 @@ from .estimators import (
     trace,
 )
 from .graph import Graph
+from .initial import TuneReport, tune_init
 from .krylov import (
     TrustRegionReport,
     diagonal_preconditioner,
@@ -233,6 +234,7 @@ __all__ = [
     "StateError",
     "Tanh",
     "TrustRegionReport",
+    "TuneReport",
     "Unflatten",
     "UnsupportedError",
     "Upsample",
@@ -263,6 +265,7 @@ __all__ = [
     "testing",
     "trace",
     "trust_region",
+    "tune_init",
 ]
 
 __version__ = _core.version()

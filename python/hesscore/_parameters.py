@@ -61,7 +61,8 @@ class Parameters:
         seed : int
             Seed of the counter-based generator.
         scheme : {"default", "xavier", "he", "lecun", "orthogonal", "hessian"}
-            default: uniform in ±1/sqrt(fan_in), as PyTorch; the others set biases to zero.
+            default: uniform in ±1/sqrt(fan_in), as PyTorch; the others set biases to zero. hessian
+            is explained below.
         dtype : float32 or float64
             The dtype of `w`, and with it of everything computed from it.
         xp : module
@@ -71,6 +72,36 @@ class Parameters:
         Returns
         -------
         (P,) array
+
+        See Also
+        --------
+        hesscore.tune_init : Scales them until the curvature measured on a batch is one.
+
+        Notes
+        -----
+        "hessian" makes the layers' blocks of the Hessian neither grow nor shrink with depth
+        (Skorski et al. 2021). Along G the block of a layer k is, but for a term of higher order,
+        ``v' H_z v`` with ``v = J_{n-1} ... J_{k+1} A_k G J_{k-1} ... J_0 x``, the J being those of
+        the layers and ``A_k = diag f'``. It is of the size of ``H_z`` when each ``J = A W`` keeps
+        norms, forward and backward. For weights of variance s^2 and a mean squared slope a of what
+        follows them, ``E |J z|^2 = a n_out s^2 |z|^2`` and ``E |J' u|^2 = a n_in s^2 |u|^2``. Both
+        cannot be one, and the compromise is ``s^2 = 2 / (a (n_in + n_out))``:
+
+        ==================== ============= =========================
+        behind the layer     a             variance
+        ==================== ============= =========================
+        nothing, tanh        1             2 / (n_in + n_out)
+        ReLU                 1/2           4 / (n_in + n_out)
+        sigmoid              1/16          32 / (n_in + n_out)
+        smooth f             f'(0)^2       2 / (f'(0)^2 (n_in + n_out))
+        Dropout, 1 - p = q   that of f / q q times that of f
+        ==================== ============= =========================
+
+        The slope is that at zero, the mean of both sides. Dropout is the engine's, whose masks are
+        divided by q: deviations shrink by sqrt(q) where masks of zeros and ones, those of the
+        paper, would ask for 1 / sqrt(q). Exact for ReLU and linear layers at zero biases; for
+        other activations as far as their inputs are small, which those behind a sigmoid, around
+        1/2, are not.
 
         Examples
         --------

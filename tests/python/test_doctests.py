@@ -23,6 +23,7 @@ MODULES = [
     "estimators.spectrum",
     "estimators.trace",
     "graph",
+    "initial",
     "kronecker",
     "losses",
     "models",
@@ -63,8 +64,8 @@ def test_every_public_name_is_documented():
 
 def test_public_functions_and_main_classes_have_examples():
     for name in ("cg", "devices", "diagonal", "frobenius_norm", "identity", "set_num_threads",
-                 "show_config", "get_include", "get_cmake_dir", "trace", "Optimizer", "Graph",
-                 "Linear", "Sequential"):  # fmt: skip
+                 "show_config", "get_include", "get_cmake_dir", "trace", "tune_init",
+                 "Optimizer", "Graph", "Linear", "Sequential"):  # fmt: skip
         assert ">>>" in inspect.getdoc(getattr(hc, name)), name
     for owner in (hc.Objective, hc.Optimizer):
         for name, method in inspect.getmembers(owner, inspect.isfunction):
