@@ -15,6 +15,7 @@ from .settings import Settings as Settings
 #: Number of a paper -> what is reproduced.
 PAPERS = {
     "000": "Temperoni, Dalle Lucca Tosi & Theobald 2023: the Hessian's diagonal inside Adam",
+    "001": "Skorski, Temperoni & Theobald 2021: the approximate chain rule for Hessians",
     "003": "Wang & Huang 2023: Newton, Hessian-free and Gauss-Newton steps",
 }
 

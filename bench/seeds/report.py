@@ -100,11 +100,11 @@ class Report:
         self.tables.append(Table(title))
         return self.tables[-1]
 
-    def claim(self, text: str, holds: bool, because: str) -> None:
+    def claim(self, text: str, holds: bool | np.bool_, because: str) -> None:
         """Say whether a sentence of the paper was reproduced."""
         self.claims.append(Claim(text, bool(holds), because))
 
-    def check(self, text: str, holds: bool, because: str) -> None:
+    def check(self, text: str, holds: bool | np.bool_, because: str) -> None:
         """Say whether the engine does what it must."""
         self.checks.append(Claim(text, bool(holds), because))
 

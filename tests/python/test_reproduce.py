@@ -128,3 +128,31 @@ def test_paper_003(tmp_path, data_folder):
     assert report.found("Newton's method without damping does not converge")
     assert report.found("damping makes Newton's method converge")
     assert abs(loss.ours("SGD, lr .5/32") - loss.ours(free)) < 0.02  # it is the size of the steps
+
+
+def test_keras_starts(rng):
+    starts = importlib.import_module("hesscore.seeds.starts")
+    assert starts.he_normal(rng, (300, 200)).std() == pytest.approx(0.1, rel=0.02)
+    z = starts.truncated(rng, (300, 200), 0.3)
+    assert abs(z).max() <= 0.6
+    assert z.std() == pytest.approx(0.3 * starts.TRUNCATED, rel=0.02)
+    assert abs(starts.glorot_uniform(rng, (300, 200))).max() <= np.sqrt(6 / 500)
+    for shape in ((5, 9), (9, 5)):
+        q = starts.orthogonal(rng, shape)
+        small = q @ q.T if shape[0] < shape[1] else q.T @ q
+        np.testing.assert_allclose(small, np.eye(5), atol=1e-12)
+
+
+def test_paper_001(tmp_path, data_folder):
+    report = quick(tmp_path, "001", data=data_folder)
+    medians = report.tables[0]
+    for layer in ("conv1", "conv2", "dense1", "dense2"):
+        assert 1 / 3 < medians.ours(layer) / medians.reference(layer) < 3, layer
+    assert report.found("the error falls from the first layer")
+    assert report.found("the Hessian-driven start outperforms")
+    assert not report.found("the error is small beside the component h itself")
+    losses = next(t for t in report.tables if "lowest loss" in t.title)
+    for row in losses.rows:
+        if row.paper:
+            assert abs(losses.ours(row.name) - row.paper[0]) < 0.02, row
+    assert set(report.figures) == {"errors", "deep", "landscape"}
