@@ -5,6 +5,7 @@
 #include "cpu/isa/blocks.hpp"
 #include "cpu/isa/conv_blocks.hpp"
 #include "cpu/isa/conv_image_tile.hpp"
+#include "cpu/isa/winograd_product.hpp"
 
 namespace hesscore::cpu::HC_ISA {
 
@@ -308,7 +309,9 @@ class ImageProduct {
 // By the way that suits.
 template <class T>
 void run_window(const Window& window, const WindowOperands<T>& operands) {
-  if (ImageProduct<T>::suits(window)) {
+  if (winograd::suits<T>(window)) {
+    WinogradProduct<T>(window, operands).run();
+  } else if (ImageProduct<T>::suits(window)) {
     ImageProduct<T>(window, operands).run();
   } else {
     WindowProduct<T>(window, operands).run();

@@ -5,6 +5,7 @@
 #include "cpu/isa/conv_patches.hpp"
 #include "cpu/isa/conv_planes.hpp"
 #include "cpu/isa/products.hpp"
+#include "cpu/isa/winograd_weights.hpp"
 
 namespace hesscore::cpu::HC_ISA {
 namespace {
@@ -47,7 +48,10 @@ struct Weights {
   std::int64_t columns() const { return g.group_c() * g.taps(); }
   std::int64_t numbers() const { return g.group_o() * columns(); }
 
+  bool minimal() const { return !squares && winograd::suits<T>(win); }
+
   std::int64_t slices() const {
+    if (minimal()) return batch > 1 ? 1 : slices_of(g.n, WinogradWeights<T>::tasks(win), numbers());
     const std::int64_t vectors = (columns() + kLanes<T> - 1) / kLanes<T>;
     const std::int64_t work = g.n * pixels() * g.group_o() * vectors * reps;
     if (batch > 1 || work < kSerialWork) return 1;
@@ -82,6 +86,7 @@ struct Weights {
     const std::int64_t parts = slices(), images = g.n / parts, items = batch * parts;
     Window slice = win;
     slice.n = images;
+    if (minimal()) return run_minimal(slice, parts, y, x, w, y2, w2);
     const Patches<T> patches(slice, x, parts > 1 ? images * g.x_image() : stride_x);
     T* sums = partial_sums<T>(items * numbers() * (y2 ? 2 : 1));
     Problem<T> p;
@@ -113,6 +118,19 @@ struct Weights {
     if (rehearsal() != nullptr) return;
     reorder_all(p.c, parts, w);
     if (y2) reorder_all(p.c2, parts, w2);
+  }
+
+  void run_minimal(const Window& slice, std::int64_t parts, const T* y, const T* x, Out w,
+                   const T* y2, Out w2) const {
+    const std::int64_t items = batch * parts, step_y = parts > 1 ? slice.n * g.y_image() : stride_y,
+                       step_x = parts > 1 ? slice.n * g.x_image() : stride_x;
+    T* sums = partial_sums<T>(items * numbers());
+    WinogradWeights<T>(slice, square_y, square_x).run(items, y, step_y, x, step_x, sums);
+    if (rehearsal() != nullptr) return;
+    reorder_all(sums, parts, w);
+    if (!y2) return;
+    WinogradWeights<T>(slice, false, true).run(items, y2, step_y, x, step_x, sums);
+    reorder_all(sums, parts, w2);
   }
 
   void reorder_all(const T* sums, std::int64_t parts, Out w) const {
