@@ -127,12 +127,12 @@ class Deep:
 def deep_networks(quick: bool) -> list[Deep]:
     """List the networks; normalisations have the statistics of the batch, or their first ones."""
     blocks = "EfficientNet's blocks", hc.models.efficient_block_net
-    draws, rows = (2, 8) if quick else (10, 32)
+    draws, rows = (2, 8) if quick else (4, 16)
     found = [Deep(*blocks, draws, rows, 0.6), Deep(*blocks, draws, rows, 0.6, "start")]
     if quick:
         return found
     residual = "ResNet-18", hc.models.resnet18_cifar
-    return [*found, Deep(*residual, 3, 8, 0.25), Deep(*residual, 1, 8, 0.25, "start")]
+    return [*found, Deep(*residual, 2, 8, 0.25), Deep(*residual, 1, 8, 0.25, "start")]
 
 
 def deep_errors(

@@ -34,7 +34,7 @@ def mnist(
     head: int | None = None, flat: bool = True,
 ) -> Images:  # fmt: skip
     """Load MNIST, averaged over windows of `pool` pixels; the first `head` images to train on."""
-    data = datasets.mnist(settings.data)
+    data = datasets.mnist(settings.data, settings.download)
     return _prepare(settings, data, dtype, scale, pool, head, flat)
 
 
@@ -42,7 +42,8 @@ def cifar10(
     settings: Settings, dtype: str = "float32", pool: int = 1, head: int | None = None,
 ) -> Images:  # fmt: skip
     """Load CIFAR-10 or what part of it there is, with each colour normalised."""
-    return _prepare(settings, datasets.cifar10(settings.data), dtype, CIFAR, pool, head, False)
+    data = datasets.cifar10(settings.data, settings.download)
+    return _prepare(settings, data, dtype, CIFAR, pool, head, False)
 
 
 def accuracy(f: Any, w: Any, images: Images, rows: int = 2000) -> float:

@@ -123,7 +123,7 @@ def train(settings: Settings) -> dict[str, Curves]:
     with settings.count(len(seeds) * sum(epochs.values()), "epoch", "word2vec") as progress:
         done = 0
         for seed in seeds:
-            data = shakespeare.pairs(settings.data, seed)
+            data = shakespeare.pairs(settings, seed)
             start = np.random.default_rng(seed).uniform(-BOUND, BOUND, f.num_params)
             for m in methods:
                 curves[m.label].losses.append([])

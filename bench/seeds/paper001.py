@@ -41,14 +41,14 @@ def run(settings: Settings) -> Report:
 
 def load_images(settings: Settings) -> tuple[Any, Any]:
     """Return the first training images of CIFAR-10, less the mean of all."""
-    data = datasets.cifar10(settings.data)
+    data = datasets.cifar10(settings.data, settings.download)
     x = data.x_train[:IMAGES] - data.x_train.mean(axis=0)
     return settings.put(x), settings.put(data.y_train[:IMAGES])
 
 
 def load_digits(settings: Settings) -> Digits:
     """Return MNIST's training images less their mean, flat."""
-    data = datasets.mnist(settings.data)
+    data = datasets.mnist(settings.data, settings.download)
     x = (data.x_train - data.x_train.mean(axis=0)).reshape(len(data.x_train), -1)
     return Digits("mnist", settings.put(x), settings.put(data.y_train), (784, 128, 128, 10))
 

@@ -34,6 +34,8 @@ class Settings:
         How many; each paper has its own default.
     data : Path, optional
         A folder with the data sets; by default HESSCORE_DATA.
+    download : bool
+        Get data sets that are missing from the network.
     out : Path
         Where JSON files and figures go.
     """
@@ -42,6 +44,7 @@ class Settings:
     device: str = "cpu"
     seeds: int | None = None
     data: Path | None = None
+    download: bool = False
     out: Path = Path("hesscore-reproduced")
     progress: bool = True
     say: Callable[[str], None] = print

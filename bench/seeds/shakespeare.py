@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from hesscore import datasets
 
+from .settings import Settings
+
 VOCABULARY, TOKENS, WINDOW, NEGATIVE = 4096, 10, 2, 4
 PAD, UNKNOWN = 0, 1
 SAMPLING = 1e-5  # the factor of the sub-sampling of frequent words
@@ -36,9 +38,9 @@ class Pairs:
         return Pairs(self.word[:count], self.context[:count])
 
 
-def pairs(path: Any, seed: int) -> tuple[Pairs, Pairs]:
+def pairs(settings: Settings, seed: int) -> tuple[Pairs, Pairs]:
     """Make training and validation pairs; what is drawn depends on the seed."""
-    text = datasets.tinyshakespeare(path)
+    text = datasets.tinyshakespeare(settings.data, settings.download)
     lines = text.decode(np.concatenate([text.train, text.test])).split("\n")
     rng = np.random.default_rng(seed)
     word, true = _positive(_sequences([line for line in lines if line]), rng)

@@ -25,21 +25,59 @@ class DatasetError(Error, OSError):
 
 
 def find(
-    path: str | os.PathLike[str] | None, name: str, files: tuple[str, ...], parts: str, source: str
+    path: str | os.PathLike[str] | None,
+    name: str,
+    files: tuple[str, ...],
+    parts: str,
+    source: str,
+    download: bool,
 ) -> Path:
-    """Return where a data set lies: at `path`, or in the folder that HESSCORE_DATA names.
+    """Return where a data set lies.
 
-    In a folder the first of `files` that is there is taken, or the folder itself where it holds
-    something that matches `parts`.
+    That is at `path`; or else in the folder that HESSCORE_DATA names, or where an earlier download
+    was kept; or, with `download`, where it is put now. In a folder the first of `files` that is
+    there is taken, or the folder itself where it holds something that matches `parts`.
     """
-    variable = os.environ.get("HESSCORE_DATA")
-    advice = f"get {source} and pass its path, or put it into a folder and set HESSCORE_DATA to it"
-    if path is None and not variable:
-        raise DatasetError(f"{name} needs a path, and HESSCORE_DATA is not set; {advice}")
-    place = Path(path if path is not None else str(variable)).expanduser()
-    said = "HESSCORE_DATA: " if path is None else ""
+    from . import _downloads
+
+    looked: list[str] = []
+    if path is not None:
+        found = _within(Path(path).expanduser(), files, parts, looked)
+    else:
+        found = _usual(name, files, parts, looked)
+    if found is None and download:
+        found = _within(_downloads.fetch(name), files, parts, looked)
+    if found is not None:
+        return found
+    raise DatasetError(
+        f"{name} was not found: {'; '.join(looked)}. Get {source} and pass its path, or put it "
+        "into a folder and set HESSCORE_DATA to it, or download it where there is a network: "
+        f"hesscore.datasets.{name}(download=True)"
+    )
+
+
+def _usual(name: str, files: tuple[str, ...], parts: str, looked: list[str]) -> Path | None:
+    """Look into the folder of HESSCORE_DATA and into that of an earlier download."""
+    from . import _downloads
+
+    found = None
+    if variable := os.environ.get("HESSCORE_DATA"):
+        found = _within(Path(variable).expanduser(), files, parts, looked)
+        looked[:] = [f"HESSCORE_DATA: {place}" for place in looked]
+    else:
+        looked.append("HESSCORE_DATA is not set")
+    if found is None and (kept := _downloads.kept(name)) is not None:
+        found = _within(kept, files, parts, looked)
+    if found is None:
+        looked.append(f"{_downloads.folder(name)} has no earlier download")
+    return found
+
+
+def _within(place: Path, files: tuple[str, ...], parts: str, looked: list[str]) -> Path | None:
+    """Return a file, or what a folder has; where that is nothing, note what was looked for."""
     if not place.exists():
-        raise DatasetError(f"{name}: {said}there is no file or folder {place}; {advice}")
+        looked.append(f"there is no file or folder {place}")
+        return None
     if not place.is_dir():
         return place
     for file in files:
@@ -47,8 +85,8 @@ def find(
             return place / file
     if parts and any(place.glob(parts)):
         return place
-    tried = ", ".join((*files, parts) if parts else files)
-    raise DatasetError(f"{name}: {said}{place} has none of {tried}; {advice}")
+    looked.append(f"{place} has none of {', '.join((*files, parts) if parts else files)}")
+    return None
 
 
 def npz(path: Path, keys: tuple[str, ...]) -> list[NDArray]:

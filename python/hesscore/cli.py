@@ -193,6 +193,8 @@ def _add_reproduce(commands: Any) -> None:
                          help="how many; default: the paper's")  # fmt: skip
     command.add_argument("--data", type=Path, metavar="DIR",
                          help="folder with the data sets; default: HESSCORE_DATA")  # fmt: skip
+    command.add_argument("--download", action="store_true",
+                         help="get data sets that are missing from the network")  # fmt: skip
     command.add_argument("--out", type=Path, metavar="DIR",
                          help="default: hesscore-reproduced")  # fmt: skip
     command.add_argument(

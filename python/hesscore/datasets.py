@@ -1,7 +1,10 @@
-"""Small, well-known data sets as NumPy arrays. Nothing is downloaded and nothing is unpickled.
+"""Small, well-known data sets as NumPy arrays. Nothing is unpickled.
 
 A data set is read from its `path`, or from the folder that the environment variable HESSCORE_DATA
-names. Images are float32 in [0, 1] of shape ``(N, C, H, W)``; labels are int64 of shape ``(N,)``.
+names. Nothing is downloaded but with ``download=True``: then from where it is published, with
+pooch (the extra "data"), pinned SHA-256 sums, and once, into ``~/.cache/hesscore``.
+
+Images are float32 in [0, 1] of shape ``(N, C, H, W)``; labels are int64 of shape ``(N,)``.
 """
 
 from __future__ import annotations
@@ -121,51 +124,64 @@ def digits() -> Dataset:
     return Dataset("digits", x[~test], y[~test], x[test], y[test])
 
 
-def mnist(path: PathLike = None) -> Dataset:
+def mnist(path: PathLike = None, download: bool = False) -> Dataset:
     """Load MNIST: handwritten digits, 28 x 28 pixels, 60000 to train and 10000 to test.
 
     Parameters
     ----------
     path : path
         A NumPy archive with ``x_train, y_train, x_test, y_test`` (uint8), a folder with the four
-        IDX files of the original distribution, ``.gz`` or not, or one of those files.
+        IDX files of the original distribution, ``.gz`` or not, or one of those files; or a folder
+        with ``mnist.npz`` or a folder ``mnist`` of such files. By default HESSCORE_DATA.
+    download : bool
+        Get it from the network when it is not there.
 
     Raises
     ------
     DatasetError
-        When there is nothing at `path` or it is not such a file.
+        When there is nothing at `path` or it is not such a file, or a download fails.
+    MissingExtraError
+        When pooch is needed and not installed.
     """
-    return _idx_or_npz("mnist", path)
+    return _idx_or_npz("mnist", path, download)
 
 
-def fashion_mnist(path: PathLike = None) -> Dataset:
+def fashion_mnist(path: PathLike = None, download: bool = False) -> Dataset:
     """Load Fashion-MNIST: clothes, 28 x 28 pixels, in the same formats as `mnist`.
 
     Raises
     ------
     DatasetError
-        When there is nothing at `path` or it is not such a file.
+        When there is nothing at `path` or it is not such a file, or a download fails.
+    MissingExtraError
+        When pooch is needed and not installed.
     """
-    return _idx_or_npz("fashion_mnist", path)
+    return _idx_or_npz("fashion_mnist", path, download)
 
 
-def cifar10(path: PathLike = None) -> Dataset:
+def cifar10(path: PathLike = None, download: bool = False) -> Dataset:
     """Load CIFAR-10: photographs of ten kinds of things, 32 x 32 pixels in three colours.
 
     Parameters
     ----------
     path : path
         A NumPy archive with ``x_train, y_train, x_test, y_test`` (uint8; images with the colours
-        first or last), or the folder of the binary version (``data_batch_1.bin``, ...).
+        first or last), or the folder of the binary version (``data_batch_1.bin``, ...); or a
+        folder with ``cifar10.npz``, ``cifar10_subset.npz`` or a folder ``cifar-10-batches-bin``.
+        By default HESSCORE_DATA.
+    download : bool
+        Get it from the network when it is not there: 170 MB.
 
     Raises
     ------
     DatasetError
-        When there is nothing at `path` or it is not such a file.
+        When there is nothing at `path` or it is not such a file, or a download fails.
+    MissingExtraError
+        When pooch is needed and not installed.
     """
     source = "CIFAR-10's binary version, or an .npz archive of it,"
     files = "cifar10.npz", "cifar10_subset.npz", "cifar-10-batches-bin"
-    found = _readers.find(path, "cifar10", files, "*.bin", source)
+    found = _readers.find(path, "cifar10", files, "*.bin", source, download)
     if found.is_dir():
         return _images("cifar10", found, _readers.cifar_binary(found), (3, 32, 32))
     arrays = _readers.npz(found, _KEYS)
@@ -175,21 +191,27 @@ def cifar10(path: PathLike = None) -> Dataset:
     return _images("cifar10", found, arrays, (3, 32, 32))
 
 
-def tinyshakespeare(path: PathLike = None) -> Text:
+def tinyshakespeare(path: PathLike = None, download: bool = False) -> Text:
     """Load a megabyte of Shakespeare's plays; the last tenth is the test part.
 
     Parameters
     ----------
     path : path
-        A plain text file in UTF-8.
+        A plain text file in UTF-8, or a folder with ``tinyshakespeare.txt``. By default
+        HESSCORE_DATA.
+    download : bool
+        Get it from the network when it is not there.
 
     Raises
     ------
     DatasetError
-        When there is nothing at `path`, or it is empty or not UTF-8.
+        When there is nothing at `path`, or it is empty or not UTF-8, or a download fails.
+    MissingExtraError
+        When pooch is needed and not installed.
     """
-    files = "tinyshakespeare.txt", "tinyshakespeare/input.txt"
-    found = _readers.find(path, "tinyshakespeare", files, "", "the text file tinyshakespeare.txt")
+    files = "tinyshakespeare.txt", "input.txt", "tinyshakespeare/input.txt"
+    source = "the text file tinyshakespeare.txt"
+    found = _readers.find(path, "tinyshakespeare", files, "", source, download)
     try:
         text = found.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -205,9 +227,9 @@ def tinyshakespeare(path: PathLike = None) -> Text:
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
-def _idx_or_npz(name: str, path: PathLike) -> Dataset:
+def _idx_or_npz(name: str, path: PathLike, download: bool) -> Dataset:
     source = f"{name}.npz or the four IDX files (train-images-idx3-ubyte.gz, ...)"
-    found = _readers.find(path, name, (f"{name}.npz", name), "*-ubyte*", source)
+    found = _readers.find(path, name, (f"{name}.npz", name), "*-ubyte*", source, download)
     if found.is_dir():
         arrays = _readers.idx_folder(found)
     elif "ubyte" in found.name:

@@ -23,8 +23,9 @@ def command(*arguments, **options):
 
 
 @pytest.fixture(autouse=True)
-def no_data_folder(monkeypatch):
+def no_data_folder(monkeypatch, tmp_path):
     monkeypatch.delenv("HESSCORE_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_seed_repeats(tmp_path, extras, capsys):
     ("arguments", "message"),
     [
         (["--data", "mnist", "--path", "absent.npz"], "no file or folder absent.npz"),
-        (["--data", "mnist"], "mnist needs a path"),
+        (["--data", "mnist"], "mnist was not found"),
         (["--path", "m.npz"], "take no path"),
         (["--optimizers", "adahescale"], "adahesscale"),
     ],
@@ -220,7 +221,7 @@ def test_landscape(tmp_path, extras, capsys, options):
         (["--weights", "text.npy"], "weights: expected an .npy or .npz file"),
         (["--weights", "named.npz"], "tensors: "),
         (["--model", "lenet5"], r"model: expected lenet5 on images of shape \(1, 28, 28\)"),
-        (["--data", "cifar10"], "cifar10 needs a path"),
+        (["--data", "cifar10"], "cifar10 was not found"),
         (["--path", "x.npz"], "take no path"),
     ],
 )

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
+import hashlib
+import http.server
 import io
 import pickle
 import sys
+import tarfile
+import threading
 
 import numpy as np
 import pytest
 
 import hesscore as hc
-from hesscore import datasets
+from hesscore import _downloads, datasets
 from hesscore.datasets import DatasetError, MissingExtraError
 
 RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def no_earlier_download(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def small(shape=(28, 28), n_train=7, n_test=3):
@@ -146,10 +156,10 @@ LOADERS = [datasets.mnist, datasets.fashion_mnist, datasets.cifar10, datasets.ti
 
 @pytest.mark.parametrize("load", LOADERS)
 def test_missing(tmp_path, load, monkeypatch):
-    with pytest.raises(DatasetError, match=r"get .* and pass its path, or put .* HESSCORE_DATA"):
+    with pytest.raises(DatasetError, match=r"Get .* and pass its path, or put .* HESSCORE_DATA"):
         load(tmp_path / "absent.npz")
     monkeypatch.delenv("HESSCORE_DATA", raising=False)
-    with pytest.raises(DatasetError, match="needs a path, and HESSCORE_DATA is not set"):
+    with pytest.raises(DatasetError, match=r"HESSCORE_DATA is not set; .* has no earlier download"):
         load()
     with pytest.raises(OSError, match="absent"):  # what a Python user would catch
         load(tmp_path / "absent.npz")
@@ -168,11 +178,96 @@ def test_folders(tmp_path, monkeypatch):
     for load in (datasets.mnist, datasets.fashion_mnist):
         check_images(load(), arrays, (1, 28, 28))
     assert datasets.tinyshakespeare().alphabet == "\n beot"
-    with pytest.raises(DatasetError, match=r"cifar10: HESSCORE_DATA: .* has none of cifar10.npz"):
+    with pytest.raises(
+        DatasetError, match=r"cifar10 was not found: HESSCORE_DATA: .* has none of cifar10.npz"
+    ):
         datasets.cifar10()
     monkeypatch.setenv("HESSCORE_DATA", str(tmp_path / "absent"))
     with pytest.raises(DatasetError, match=r"HESSCORE_DATA: there is no file or folder .*absent"):
         datasets.mnist()
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A web server on this machine that publishes small data sets under the sources' names."""
+    pytest.importorskip("pooch")
+    monkeypatch.delenv("HESSCORE_DATA", raising=False)
+    site = tmp_path / "site"
+    for name in _downloads.SOURCES:
+        (site / name).mkdir(parents=True)
+    write_idx(site / "mnist", small(), gz=True)
+    (site / "tinyshakespeare" / "input.txt").write_text("to be\n" * 5)
+    cifar = io.BytesIO()
+    with tarfile.open(fileobj=cifar, mode="w:gz") as tar:
+        for name in (*_downloads.CIFAR, "../../escaped.bin", "readme.html"):
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            member.size = 2 * 3073
+            tar.addfile(member, io.BytesIO(bytes(member.size)))
+    (site / "cifar10" / "cifar-10-binary.tar.gz").write_bytes(cifar.getvalue())
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(site))
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{web.server_port}/"
+    for name in _downloads.SOURCES:
+        sums = {
+            file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in (site / name).iterdir()
+        } or {"absent.gz": "0" * 64}
+        source = _downloads.Source(f"{url}{name}/", sums)
+        monkeypatch.setitem(_downloads.SOURCES, name, source)
+    yield site
+    web.shutdown()
+    web.server_close()
+
+
+def test_downloads(server, tmp_path):
+    with pytest.raises(DatasetError, match=r"mnist was not found.*download=True"):
+        datasets.mnist()
+    assert datasets.mnist(download=True).x_train.shape == (7, 1, 28, 28)
+    assert datasets.tinyshakespeare(download=True).alphabet == "\n beot"
+    assert datasets.cifar10(download=True).x_train.shape == (10, 3, 32, 32)
+    kept = tmp_path / "cache" / "hesscore"
+    assert {p.name for p in (kept / "cifar10").iterdir()} == {
+        *_downloads.CIFAR, "cifar-10-binary.tar.gz"
+    }  # fmt: skip
+    assert not list(tmp_path.rglob("escaped*"))
+    for file in (server / "mnist").iterdir():  # what was downloaded is found without the network
+        file.unlink()
+    assert datasets.mnist().x_train.shape == (7, 1, 28, 28)
+    assert datasets.mnist(download=True).x_test.shape == (3, 1, 28, 28)
+
+
+def test_a_download_that_is_not_what_it_was(server):
+    path = server / "tinyshakespeare" / "input.txt"
+    path.write_text(path.read_text() + "!")
+    with pytest.raises(DatasetError, match=r"could not be downloaded.*hash"):
+        datasets.tinyshakespeare(download=True)
+    with pytest.raises(DatasetError, match="was not found"):
+        datasets.tinyshakespeare()
+
+
+def test_no_network_no_pooch(server, monkeypatch):
+    with pytest.raises(DatasetError, match=r"absent.gz could not be downloaded.*404"):
+        datasets.fashion_mnist(download=True)
+    source = _downloads.Source("http://127.0.0.1:9/", {"input.txt": "0" * 64})
+    monkeypatch.setitem(_downloads.SOURCES, "tinyshakespeare", source)
+    with pytest.raises(DatasetError, match=r"127.0.0.1:9/input.txt could not be downloaded"):
+        datasets.tinyshakespeare(download=True)
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    with pytest.raises(MissingExtraError, match=r"pooch.*hesscore\[data\]"):
+        datasets.tinyshakespeare(download=True)
+
+
+def test_pinned_sums():
+    for source in _downloads.SOURCES.values():
+        assert source.url.endswith("/")
+        assert all(len(bytes.fromhex(digest)) == 32 for digest in source.sums.values())
+
+
+def test_the_text_beside_the_repository_has_the_pinned_sum(data_folder):
+    content = (data_folder / "tinyshakespeare.txt").read_bytes()
+    (pinned,) = _downloads.SOURCES["tinyshakespeare"].sums.values()
+    assert hashlib.sha256(content).hexdigest() == pinned
 
 
 class Hostile:

@@ -63,7 +63,7 @@ def test_costs_take_turns():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["00"], "did you mean '000'"),
+        (["00"], "did you mean '00"),
         ([], "required: PAPER"),
         (["000", "--seeds", "0"], "from 1 on"),
         (["000", "--device", "gpu"], "invalid choice"),
@@ -90,16 +90,17 @@ def test_progress_with_tqdm(capsys):
 
 def test_a_missing_data_set(monkeypatch, capsys, tmp_path):
     monkeypatch.delenv("HESSCORE_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert main(["reproduce", "000", "--quick", "--out", str(tmp_path)]) == 1
     error = capsys.readouterr().err
-    assert "tinyshakespeare needs a path" in error and "HESSCORE_DATA" in error
+    assert "tinyshakespeare was not found" in error and "HESSCORE_DATA" in error
     assert main(["reproduce", "000", "--quick", "--data", str(tmp_path)]) == 1
     assert "tinyshakespeare" in capsys.readouterr().err
 
 
 def test_skip_gram_pairs(data_folder):
     data = importlib.import_module("hesscore.seeds.shakespeare")
-    train, held = data.pairs(data_folder, 0)
+    train, held = data.pairs(seeds.Settings(data=data_folder), 0)
     assert len(train) + len(held) == pytest.approx(65126, rel=0.02)
     assert len(train) == int(0.85 * (len(train) + len(held)))
     assert train.word.min() >= 1 and train.context.max() < data.VOCABULARY
