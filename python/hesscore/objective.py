@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import _check, _core, errors
 from ._buffers import Buffers
-from ._curvature import Curvature, fisher_products
+from ._curvature import fisher_products
 from ._evaluations import Evaluations, Train
+from ._forms import Forms
 from ._parameters import Parameters
 from .errors import OptionError
 from .graph import Graph, build_graph
@@ -22,7 +23,7 @@ _PRECISIONS = ("fp32", "tf32", "fp64")
 _HESSIAN, _GGN = _core.Product.hessian, _core.Product.ggn
 
 
-class Objective(Parameters, Buffers, Evaluations, Curvature, KroneckerMethods):
+class Objective(Parameters, Buffers, Evaluations, Forms, KroneckerMethods):
     """A network and a loss as a function ``f(w, x, y)`` of one flat parameter vector.
 
     The arrays decide where and how the work runs. Arrays in host memory give NumPy arrays, computed

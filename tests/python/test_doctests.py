@@ -13,6 +13,7 @@ import hesscore as hc
 MODULES = [
     "_buffers",
     "_curvature",
+    "_forms",
     "_evaluations",
     "_parameters",
     "config",
