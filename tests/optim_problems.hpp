@@ -119,7 +119,16 @@ inline const std::vector<Method>& all_methods() {
       Lbfgs{.history = 3},
       ReplicaNewton{.lr = 0.05},
       ReplicaNewton{.lr = 0.05, .form = ReplicaForm::centred, .span_step = 0.1},
-      ReplicaNewton{.lr = 0.05, .form = ReplicaForm::carried, .ritz = true}};
+      ReplicaNewton{.lr = 0.05, .form = ReplicaForm::carried, .ritz = true},
+      Kfac{.damping = 0.1, .inverse_interval = 4},
+      Kfac{.lr = 0.1,
+           .damping_rule = Damping::constant,
+           .damping = 0.1,
+           .momentum = 0.9,
+           .weight_decay = 1e-3,
+           .kl_clip = 0.1,
+           .kind = Factors::exact,
+           .interval = 3}};
   return methods;
 }
 

@@ -27,7 +27,8 @@ std::vector<Method> element_wise_methods() {
         std::holds_alternative<GaussNewton>(method) ||
         std::holds_alternative<HessianFree>(method) ||
         std::holds_alternative<TrustRegion>(method) || std::holds_alternative<Newton>(method) ||
-        std::holds_alternative<Lbfgs>(method) || std::holds_alternative<ReplicaNewton>(method);
+        std::holds_alternative<Lbfgs>(method) || std::holds_alternative<ReplicaNewton>(method) ||
+        std::holds_alternative<Kfac>(method);
     if (!solves) methods.push_back(method);
   }
   return methods;

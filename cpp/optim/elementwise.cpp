@@ -10,14 +10,6 @@
 namespace hesscore {
 namespace {
 
-// A fresh seed for each step (the finaliser of SplitMix64: Steele, Lea & Flood 2014).
-std::uint64_t step_seed(std::uint64_t seed, std::uint64_t step) {
-  std::uint64_t z = seed + (step + 1) * 0x9e3779b97f4a7c15u;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return z ^ (z >> 31);
-}
-
 class ElementwiseMethod final : public Optimizer::Impl {
  public:
   ElementwiseMethod(const Objective& f, Elementwise method)

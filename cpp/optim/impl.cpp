@@ -2,12 +2,21 @@
 #include "optim/impl.hpp"
 
 #include <cmath>
+#include <limits>
 
 namespace hesscore {
 
 void throw_non_finite(const std::string& what, const Mode& mode) {
   throw NonFiniteError(what + " in step " + std::to_string(mode.step + 1) +
                        "; w and the optimizer's state are unchanged");
+}
+
+// The finaliser of SplitMix64 (Steele, Lea & Flood 2014).
+std::uint64_t step_seed(std::uint64_t seed, std::uint64_t step) {
+  std::uint64_t z = seed + (step + 1) * 0x9e3779b97f4a7c15u;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
 }
 
 Optimizer::Impl::Impl(const Objective& f)
@@ -28,7 +37,7 @@ void Optimizer::Impl::prepare(const View& w) {
   algebra_.reset();
   device_steps_.reset();
   dtype_ = w.dtype;
-  for (auto& [name, vector] : vectors_) vector = make_vector();
+  for (auto& [name, vector] : vectors_) vector = make_vector(sizes_.at(name));
   allocate_scratch();
   if (pending_) upload(*pending_);
   algebra_.emplace(f_.device(), dtype_);
@@ -38,6 +47,12 @@ void Optimizer::Impl::prepare(const View& w) {
 
 void Optimizer::Impl::require_finite(double loss, const Mode& mode) const {
   if (!std::isfinite(loss)) throw_non_finite("the loss is " + std::to_string(loss), mode);
+}
+
+double Optimizer::Impl::resolution(double loss) const {
+  const double epsilon = dtype_ == DType::f32 ? std::numeric_limits<float>::epsilon()
+                                              : std::numeric_limits<double>::epsilon();
+  return 16 * epsilon * std::abs(loss);
 }
 
 double Optimizer::Impl::require_finite(const char* quantity, const Vector& v,
@@ -124,8 +139,9 @@ void Optimizer::Impl::check_state(const State& state) const {
     throw StateError("vectors", keys(vectors_), keys(state.vectors));
   }
   for (const auto& [name, values] : state.vectors) {
-    if (static_cast<std::int64_t>(values.size()) != n_) {
-      throw StateError(name, "length " + std::to_string(n_),
+    const std::int64_t size = sizes_.at(name);
+    if (static_cast<std::int64_t>(values.size()) != size) {
+      throw StateError(name, "length " + std::to_string(size),
                        "length " + std::to_string(values.size()));
     }
     check_values(name, values);
@@ -137,7 +153,7 @@ void Optimizer::Impl::check_state(const State& state) const {
 void Optimizer::Impl::upload(const State& state) {
   std::map<std::string, Vector> loaded;
   for (const auto& [name, vector] : vectors_) {
-    Vector& target = loaded[name] = make_vector();
+    Vector& target = loaded[name] = make_vector(sizes_.at(name));
     if (state.vectors.empty()) continue;
     const std::vector<double>& values = state.vectors.at(name);
     target.from_host(values);

@@ -51,16 +51,23 @@ class Optimizer::Impl {
   // Throws StateError on scalars that no step leaves behind.
   virtual void check_scalars(const Optimizer::State&) const {}
 
-  // State that `state()` saves. Vectors are empty until the dtype of w is known.
-  Vector& add_vector(const std::string& name) { return vectors_[name]; }
+  // State that `state()` saves. Vectors are empty until the dtype of w is known; without a size
+  // they are as long as w.
+  Vector& add_vector(const std::string& name, std::int64_t size = -1) {
+    sizes_[name] = size < 0 ? n_ : size;
+    return vectors_[name];
+  }
   double& add_scalar(const std::string& name, double value) { return scalars_[name] = value; }
 
-  Vector make_vector() const { return Vector(f_.device(), dtype_, n_); }
+  Vector make_vector() const { return make_vector(n_); }
+  Vector make_vector(std::int64_t size) const { return Vector(f_.device(), dtype_, size); }
   const Algebra& algebra() const { return *algebra_; }
 
   // Throw NonFiniteError, saying which quantity at which parameter in which step. The second
   // returns the norm, which is infinite if its square overflows float64.
   void require_finite(double loss, const Mode& mode) const;
+  // At the minimum losses differ by the rounding of what they are computed from alone: by this.
+  double resolution(double loss) const;
   double require_finite(const char* quantity, const Vector& v, const Mode& mode) const;
 
   const Objective& f_;
@@ -90,6 +97,7 @@ class Optimizer::Impl {
   void upload(const State& state);
 
   std::map<std::string, Vector> vectors_;
+  std::map<std::string, std::int64_t> sizes_;
   std::map<std::string, double> scalars_;
   double& steps_;
   std::atomic<bool> busy_ = false;  // in a step, a run or load_state
@@ -100,6 +108,9 @@ class Optimizer::Impl {
   std::optional<Algebra> algebra_;  // empty until the dtype is known
   std::optional<State> pending_;    // loaded before that
 };
+
+// A fresh seed for each step.
+std::uint64_t step_seed(std::uint64_t seed, std::uint64_t step);
 
 [[noreturn]] void throw_non_finite(const std::string& what, const Mode& mode);
 
@@ -120,5 +131,6 @@ std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const TrustRegi
 std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const Newton& method);
 std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const Lbfgs& method);
 std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const ReplicaNewton& method);
+std::unique_ptr<Optimizer::Impl> make_method(const Objective& f, const Kfac& method);
 
 }  // namespace hesscore

@@ -138,6 +138,18 @@ void check(const ReplicaNewton& m) {
   fraction("rtol", m.rtol);
 }
 
+void check(const Kfac& m) {
+  constant_rate("lr", m.lr);
+  constant_rate("damping", m.damping);
+  if (m.damping_rule == Damping::lm) positive("damping", m.damping(0));
+  if (m.momentum) fraction("momentum", *m.momentum);
+  non_negative("weight_decay", m.weight_decay);
+  non_negative("kl_clip", m.kl_clip);
+  fraction("ema", m.ema);
+  at_least_one("interval", m.interval);
+  at_least_one("inverse_interval", m.inverse_interval);
+}
+
 }  // namespace
 
 void validate(const Method& method) {

@@ -26,7 +26,6 @@ class TrustRegionMethod final : public Optimizer::Impl {
   StepInfo attempt(const View& w, const Batch& batch, const Mode& mode) override;
   void allocate_scratch() override;
   TrustRegionResult solve(const View& w, const Batch& batch, const Mode& mode);
-  double resolution(double loss) const;
   void adapt_radius(double rho, double length);
 
   const TrustRegion method_;
@@ -74,13 +73,6 @@ StepInfo TrustRegionMethod::attempt(const View& w, const Batch& batch, const Mod
   if (info.accepted) algebra().copy(trial_.data(), w.data, n_);
   if (!noise) adapt_radius(info.rho, algebra().norm(step_.data(), n_));
   return info;
-}
-
-// At the minimum losses differ by rounding, which says nothing about the model.
-double TrustRegionMethod::resolution(double loss) const {
-  const double epsilon = dtype_ == DType::f32 ? std::numeric_limits<float>::epsilon()
-                                              : std::numeric_limits<double>::epsilon();
-  return 16 * epsilon * std::abs(loss);
 }
 
 void TrustRegionMethod::adapt_radius(double rho, double length) {

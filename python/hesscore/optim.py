@@ -61,7 +61,25 @@ class Optimizer:
                        search for the strong Wolfe conditions, for batches that stay the same
     replica_newton     lr, replicas, form ("paired", "centred", "carried"), span_step, rtol, ritz:
                        quasi-Newton from differences of M replicas' gradients (Arnold & Wang), below
+    kfac               lr, damping_rule, damping, momentum ("adaptive" or a number), weight_decay,
+                       kl_clip, kind (as in `Objective.kron`), ema, interval, inverse_interval:
+                       natural gradients of Kronecker factors (see below)
     ================== ============================================================================
+
+    kfac (Martens & Grosse 2015; convolutions: Grosse & Martens 2016) keeps moving averages of the
+    factors of `Objective.kron`, with weight ``min(1 - 1/k, ema)`` in the k-th update, one in every
+    `interval`-th step, and their inverses, made in the first three and in every
+    `inverse_interval`-th step and damped as by `KroneckerFactors.inverse`, by
+    ``lambda + weight_decay``. With d minus the product of the inverse and the gradient,
+    ``momentum="adaptive"`` takes `lr` times the combination of d and the last step that minimises
+    the exact Gauss-Newton model of the batch, lambda in it: three gradients' work more. A number m
+    takes ``v <- d + m v``, ``w <- w + lr v``. ``damping="lm"``: in every fifth step lambda falls by
+    0.95**5 if the loss fell by more than 3/4 of what the model foretold, and rises by it below 1/4;
+    a step that ends where the loss is not finite, or finds a factor that is not definite, is
+    refused and raises lambda, too. With kl_clip > 0, d is shortened such that ``lr^2 |d'g|`` is at
+    most that. weight_decay adds ``weight_decay / 2 |w|^2`` to the loss. Labels (kind "mc") are
+    drawn anew in each step, from the run's `dropout_seed`. Normalisation layers have exact blocks;
+    batch normalisation in training, which couples samples, is refused.
 
     replica_newton splits each batch into M = `replicas` shards, whose sizes differ by at most one.
     From pairs ``G = W H`` and the gradient z of the batch it takes

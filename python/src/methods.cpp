@@ -137,6 +137,20 @@ void visit_fields(ReplicaNewton& m, const Visit& visit) {
 }
 
 template <class Visit>
+void visit_fields(Kfac& m, const Visit& visit) {
+  visit("lr", m.lr);
+  visit("damping_rule", m.damping_rule);
+  visit("damping", m.damping);
+  visit("momentum", m.momentum);
+  visit("weight_decay", m.weight_decay);
+  visit("kl_clip", m.kl_clip);
+  visit("kind", m.kind);
+  visit("ema", m.ema);
+  visit("interval", m.interval);
+  visit("inverse_interval", m.inverse_interval);
+}
+
+template <class Visit>
 void for_each_method(const Visit& visit) {
   visit("sgd", Sgd{});
   visit("adam", Adam{});
@@ -154,6 +168,7 @@ void for_each_method(const Visit& visit) {
   visit("newton", Newton{});
   visit("lbfgs", Lbfgs{});
   visit("replica_newton", ReplicaNewton{});
+  visit("kfac", Kfac{});
 }
 
 // ---- from Python -------------------------------------------------------------------------------
@@ -187,6 +202,15 @@ void set(const char* name, nb::handle from, double& to) {
   const bool failed = !number || PyErr_Occurred() != nullptr;
   PyErr_Clear();
   if (failed || !std::isfinite(to)) refuse(name, "a finite number", from);
+}
+
+// A number, or none for "adaptive".
+void set(const char* name, nb::handle from, std::optional<double>& to) {
+  std::string text;
+  const bool adaptive = nb::try_cast(from, text) && text == "adaptive";
+  if (!adaptive && nb::isinstance<nb::str>(from)) refuse(name, "a number or 'adaptive'", from);
+  to.reset();
+  if (!adaptive) set(name, from, to.emplace());
 }
 
 void set(const char* name, nb::handle from, Rate& to) {
@@ -261,6 +285,14 @@ const Names<ReplicaForm>& names(ReplicaForm) {
   return all;
 }
 
+const Names<Factors>& names(Factors) {
+  static const Names<Factors> all{{"mc", Factors::mc},
+                                  {"exact", Factors::exact},
+                                  {"empirical", Factors::empirical},
+                                  {"kfra", Factors::recursive}};
+  return all;
+}
+
 template <class E>
   requires std::is_enum_v<E>
 void set(const char* name, nb::handle from, E& to) {
@@ -279,6 +311,9 @@ void set(const char* name, nb::handle from, E& to) {
 // ---- to Python ---------------------------------------------------------------------------------
 
 nb::object shown(const Rate& r) { return nb::float_(r(0)); }
+nb::object shown(const std::optional<double>& momentum) {
+  return momentum ? nb::cast(*momentum) : nb::cast("adaptive");
+}
 template <class T>
 nb::object shown(const T& value) {
   if constexpr (std::is_enum_v<T>) {

@@ -21,6 +21,7 @@ METHODS = {
     "newton": {"lr": 0.3, "damping": 0.1},
     "lbfgs": {"history": 3},
     "replica_newton": {"lr": 0.1, "replicas": 3},
+    "kfac": {"kind": "exact", "damping": 0.1, "interval": 2, "inverse_interval": 3},
 }
 STEPS = 8
 

@@ -4,10 +4,11 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 
-#include "hesscore/objective.hpp"
+#include "hesscore/kronecker.hpp"
 #include "hesscore/solve.hpp"
 
 namespace hesscore {
@@ -150,9 +151,28 @@ struct ReplicaNewton {
   double rtol = 1e-2;  // singular values of G below this times the largest one are dropped
   bool ritz = false;   // the step takes 1 / (largest Ritz value) for lr, where that is positive
 };
+// KFAC (Martens & Grosse 2015; convolutions: Grosse & Martens 2016). Of Kronecker factors, moving
+// averages with weight min(1 - 1/k, ema) in their k-th update; the natural gradient n of their
+// inverse, damped by sqrt(damping + weight_decay) on both sides. Steps, momentum none: what
+// minimises the Gauss-Newton model of the batch among the combinations of n and the last step; a
+// number: lr times a heavy ball's velocity. They are shortened such that lr^2 n'g is at most
+// kl_clip. lm: in every fifth step lambda shrinks by (19/20)^5 above a ratio of 3/4, and grows by
+// it below 1/4. Norms have their exact blocks.
+struct Kfac {
+  Rate lr = 1;
+  Damping damping_rule = Damping::lm;
+  Rate damping = 1;                     // lm: where it starts
+  std::optional<double> momentum = {};  // none: from the model
+  double weight_decay = 0;              // of weight_decay / 2 |w|^2 in the loss
+  double kl_clip = 0;                   // 0: none
+  Factors kind = Factors::mc;           // labels are drawn anew in each step
+  double ema = 0.95;
+  std::int64_t interval = 1;           // steps from one update of the averages to the next
+  std::int64_t inverse_interval = 20;  // and of their inverses, but for the first three steps
+};
 using Method = std::variant<Sgd, Adam, AdamW, AdaHessian, AdaHesScale, AdaHesScaleGN, Bl89,
                             ChainruleAdam, SophiaG, SophiaH, GaussNewton, HessianFree, TrustRegion,
-                            Newton, Lbfgs, ReplicaNewton>;
+                            Newton, Lbfgs, ReplicaNewton, Kfac>;
 
 struct StepInfo {
   double loss = 0;                        // before the step

@@ -13,7 +13,12 @@ import hesscore as hc
 import problems
 from hesscore.optim import methods
 
-OPTIONS = {"gauss_newton": {"cg_iterations": 5}}
+# Such that rounding does not decide where a step ends.
+OPTIONS = {
+    "gauss_newton": {"cg_iterations": 5},
+    "trust_region": {"rtol": 1e-9},
+    "newton": {"damping": 2.0},
+}
 
 
 def data(f, dtype, n=10):
