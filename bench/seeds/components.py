@@ -17,11 +17,13 @@ TOGETHER = 8  # directions that share a pass
 
 @dataclass
 class Components:
-    """Of each weight, one number for each draw: ``h = g' H g``, ``a = g' G g``, and ``|g|^2``."""
+    """Of each weight, one number for each draw: ``h / |g|^2`` and ``a / |g|^2``.
+
+    The component h is ``g' H g``, exact; the chain rule's is ``a = g' G g``.
+    """
 
     exact: dict[str, list[float]] = field(default_factory=dict)
     rule: dict[str, list[float]] = field(default_factory=dict)
-    square: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -29,18 +31,15 @@ class Components:
 
     def error(self, name: str) -> np.ndarray:
         """Return ``|a - h| / |g|^2``, the paper's "relative error"."""
-        return np.abs(self._difference(name)) / np.array(self.square[name])
+        return np.abs(np.array(self.rule[name]) - np.array(self.exact[name]))
 
     def relative(self, name: str) -> np.ndarray:
         """Return ``|a - h| / |h|``."""
-        return np.abs(self._difference(name)) / np.abs(self.exact[name])
+        return self.error(name) / np.abs(self.exact[name])
 
     def form(self, name: str) -> np.ndarray:
         """Return ``h / |g|^2``, the paper's "init hessian"."""
-        return np.array(self.exact[name]) / np.array(self.square[name])
-
-    def _difference(self, name: str) -> np.ndarray:
-        return np.array(self.rule[name]) - np.array(self.exact[name])
+        return np.array(self.exact[name])
 
 
 def weights(f: hc.Objective) -> list[str]:
@@ -58,24 +57,23 @@ def measure(
         w = point()
         _, g = f.value_and_grad(w, x, y, train=train)
         views = f.views(g)
-        names = weights(f)
-        for name in names:
-            square = float(to_host((views[name].astype("float64") ** 2).sum()))
-            found.square.setdefault(name, []).append(square)
+        for name in weights(f):  # unit directions: squares of a small gradient would be too small
+            norm = float(to_host((views[name].astype("float64") ** 2).sum())) ** 0.5
+            views[name] /= norm if norm > 0 else 1.0
         for kind, into in (("hessian", found.exact), ("ggn", found.rule)):
             if kind == "hessian" or rule:
-                for name, value in _forms(f, w, x, y, g, names, kind, train).items():
+                for name, value in _forms(f, w, x, y, g, kind, train).items():
                     into.setdefault(name, []).append(value)
         tick()
     return found
 
 
 def _forms(
-    f: hc.Objective, w: Any, x: Any, y: Any, g: Any, names: list[str], kind: Any, train: Any
+    f: hc.Objective, w: Any, x: Any, y: Any, g: Any, kind: Any, train: Any
 ) -> dict[str, float]:
     """Compute the quadratic form of each weight's own block along its part of g."""
     forms: dict[str, float] = {}
-    layout = f.layout
+    layout, names = f.layout, weights(f)
     for start in range(0, len(names), TOGETHER):
         part = names[start : start + TOGETHER]
         directions = hc._arrays.module_of(g).zeros((len(part), len(g)), g.dtype)

@@ -111,7 +111,7 @@ def train(f: hc.Objective, w: Any, data: Digits, rate: float, settings: Settings
         for k in pieces:
             x, y = data.x[k : k + PIECE], data.y[k : k + PIECE]
             opt.run(w, x, y, batch_size=BATCH, epochs=1, shuffle=False, progress=False)
-            if epoch == EPOCHS - 1 and k >= pieces[-3]:
+            if epoch == EPOCHS - 1 and k >= len(data.y) - 3 * PIECE:
                 lowest = min(lowest, loss(f, w, data))
     return lowest
 

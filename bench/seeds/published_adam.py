@@ -29,7 +29,7 @@ class PublishedAdam:
     def step(self, w: Any, x: Any, y: Any) -> None:
         xp = module_of(w)
         if self.m is None:
-            self.m, self.u = xp.zeros_like(w), xp.zeros_like(w)
+            self.m, self.u = xp.zeros(w.shape, w.dtype), xp.zeros(w.shape, w.dtype)
         change = self.f.value_and_grad(w, x, y)[1]
         change -= self.m
         change *= 1 - self.beta1
@@ -39,10 +39,10 @@ class PublishedAdam:
         d -= self.u
         d *= 1 - self.beta2
         self.u += d
-        xp.sqrt(self.u, out=d)
+        d = xp.sqrt(self.u)
         d *= (1 - self.beta2) ** -0.5
         d += self.eps
-        xp.divide(self.m, d, out=change)
+        change = self.m / d
         change *= self.lr / (1 - self.beta1)
         w -= change
 

@@ -104,6 +104,8 @@ class ndarray:
     def __getitem__(self, index: Any) -> ndarray:
         if isinstance(index, int):  # NumPy would give a scalar, CuPy a view without axes
             return self[index : index + 1 or None].reshape(self.shape[1:])
+        if isinstance(index, ndarray):
+            return asarray(self.get()[index.get()])
         return self._view(lambda base: base[index])
 
     def transpose(self, *axes: Any) -> ndarray:
