@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -86,6 +88,29 @@ def test_progress_with_tqdm(capsys):
     with seeds.Settings().count(3, "epoch") as progress:
         progress.update(2)
         progress.update(3)
+
+
+def test_a_failed_check_is_an_error_and_a_failed_claim_a_result(monkeypatch, tmp_path, capsys):
+    sound = {"998": True, "999": False}
+    monkeypatch.setattr(seeds, "PAPERS", dict.fromkeys(sound, "made up"))
+    for name, holds in sound.items():
+        paper = types.ModuleType(f"hesscore.seeds.paper{name}")
+
+        def run(settings, holds=holds):
+            report = seeds.Report("made up")
+            report.check("the engine is right", holds, "1 = 2")
+            report.claim("it learns", False, "it does not")
+            return report
+
+        paper.run = run
+        monkeypatch.setitem(sys.modules, paper.__name__, paper)
+    assert main(["reproduce", "998", "--out", str(tmp_path)]) == 0
+    assert "not reproduced: it learns" in capsys.readouterr().out
+    assert main(["reproduce", "all", "--out", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert "FAILED: the engine is right (1 = 2)" in said.out
+    assert "hesscore: failed checks: the engine is right" in said.err
+    assert len(list(tmp_path.glob("*.json"))) == 2
 
 
 def test_a_missing_data_set(monkeypatch, capsys, tmp_path):
