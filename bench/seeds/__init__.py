@@ -16,6 +16,7 @@ from .settings import Settings as Settings
 PAPERS = {
     "000": "Temperoni, Dalle Lucca Tosi & Theobald 2023: the Hessian's diagonal inside Adam",
     "001": "Skorski, Temperoni & Theobald 2021: the approximate chain rule for Hessians",
+    "002": "Elsayed & Mahmood 2022: HesScale, an approximate diagonal of the Hessian",
     "003": "Wang & Huang 2023: Newton, Hessian-free and Gauss-Newton steps",
 }
 

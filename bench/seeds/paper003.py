@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from .timing import interleave
 from .training import Run, curve, ticks, train
 
 BATCH, LARGE, EPOCHS, QUICK_EPOCHS, RATE = 64, 6000, 7, 2, 0.5
-NEWTON_STEPS, FULL_STEPS, DEVICE_STEPS = 60, 8, 938
+NEWTON_STEPS, FULL_STEPS, DEVICE_STEPS = 60, 4, 938
 FIXED: dict[str, Any] = {  # CG from zero to a residual of 1e-5, every step at the rate as it is
     "lr": RATE, "damping_rule": "constant", "cg_rtol": 1e-5, "cg_iterations": 1000,
     "martens_stop": False, "warm_start": 0.0, "line_search": False,
@@ -38,6 +37,7 @@ class Method:
     paper: Three = (None, None, None)
     batch: int = BATCH
     quick: bool = True
+    seeds: int = 1_000_000  # at most
 
     def make(self, f: hc.Objective) -> hc.Optimizer:
         return hc.Optimizer(f, self.method, **self.options)
@@ -57,9 +57,9 @@ METHODS = [
     Method(AS_GN, "sgd", {"lr": RATE / 4}, (0.221, None, None)),
     Method(TUNED, "sgd", {"lr": 0.06}),  # the best of .01, .03, .06, .1, .2
     Method(LM_SMALL, "gauss_newton", {"damping": 4.0}, quick=False),
-    Method(LM, "gauss_newton", {"damping": 4.0}, batch=LARGE, quick=False),
+    Method(LM, "gauss_newton", {"damping": 4.0}, batch=LARGE, quick=False, seeds=1),
     Method(GLTR, "trust_region", {"radius": 0.5, "max_radius": 0.5, "iterations": 20},
-           batch=LARGE, quick=False),
+           batch=LARGE, quick=False, seeds=1),
 ]  # fmt: skip
 Runs = dict[str, list[Run]]
 
@@ -197,9 +197,9 @@ def train_all(images: Images, settings: Settings) -> Runs:
     epochs = QUICK_EPOCHS if settings.quick else EPOCHS
     seeds, f = settings.seeds_or(full=5, quick=1), objective(images.x.shape[1])
     runs: Runs = {m.label: [] for m in methods}
-    total = len(seeds) * len(methods) * epochs
-    with ticks(settings, total, "epoch", "MNIST") as tick:
-        for seed, m in itertools.product(seeds, methods):
+    tasks = [(seed, m) for seed in seeds for m in methods if seed < m.seeds]
+    with ticks(settings, len(tasks) * epochs, "epoch", "MNIST") as tick:
+        for seed, m in tasks:
             w, opt = start(f, seed, settings), m.make(f)
             solver = m.method != "sgd"
             runs[m.label].append(
@@ -265,7 +265,7 @@ def judge(report: Report, runs: Runs) -> None:
         report.notes.append(
             f"what the paper leaves to the future: damping that adapts ends at {loss[LM_SMALL]} "
             f"on batches of 64, which it fits one by one, and at {loss[LM]} on batches of "
-            f"{LARGE}; a trust region at {loss[GLTR]}, with a hundredth of the steps"
+            f"{LARGE}; a trust region at {loss[GLTR]}, with a hundredth of the steps (one seed)"
         )
 
 
