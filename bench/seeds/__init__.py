@@ -18,6 +18,7 @@ PAPERS = {
     "001": "Skorski, Temperoni & Theobald 2021: the approximate chain rule for Hessians",
     "002": "Elsayed & Mahmood 2022: HesScale, an approximate diagonal of the Hessian",
     "003": "Wang & Huang 2023: Newton, Hessian-free and Gauss-Newton steps",
+    "004": "Arnold & Wang 2017: quasi-Newton from differences of replicas' gradients",
 }
 
 

@@ -196,3 +196,16 @@ def test_paper_001(tmp_path, data_folder):
         if row.paper:
             assert abs(losses.ours(row.name) - row.paper[0]) < 0.02, row
     assert set(report.figures) == {"errors", "deep", "landscape"}
+
+
+def test_paper_004(tmp_path, data_folder):
+    report = quick(tmp_path, "004", data=data_folder)
+    found = [t for t in report.tables if "196-64-32-10" in t.title]
+    assert len(found) == 3
+    for table in found:
+        for replicas in (2, 4, 8):
+            name = f"paired, span 1, M = {replicas}"
+            assert table.ours(name) < 0.5 * table.ours("SGD"), (table.title, name)
+    assert report.found("8 replicas converge faster than SGD")
+    assert report.found("4 replicas converge faster than SGD")
+    assert not report.found("the more replicas of a batch of 256, the faster")  # two are best
