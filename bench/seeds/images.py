@@ -48,10 +48,10 @@ def cifar10(
 
 def accuracy(f: Any, w: Any, images: Images, rows: int = 2000) -> float:
     """Tell the part of the test images that are classified rightly."""
-    right = 0
+    right = 0.0
     for k in range(0, len(images.y_test), rows):
         z = f.predict(w, images.x_test[k : k + rows])
-        right += int((z.argmax(axis=1) == images.y_test[k : k + rows]).sum())
+        right += float((z.argmax(axis=1) == images.y_test[k : k + rows]).sum())
     return right / len(images.y_test)
 
 

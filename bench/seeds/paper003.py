@@ -110,7 +110,7 @@ def check_products(report: Report, images: Images, settings: Settings) -> None:
     report.check("the Gauss-Newton matrix is not indefinite", least > -1e-10,
                  f"least eigenvalue {least:.1e}")  # fmt: skip
     for name, damping in (("ggn", 4.0), ("hessian", 32.0)):
-        dense = to_host(getattr(f, name)(w, x, y) @ settings.xp.eye(n)) + damping * np.eye(n)
+        dense = to_host(getattr(f, name)(w, x, y).dense()) + damping * np.eye(n)
         w_new = w.copy()
         options = {**FIXED, "lr": 1.0, "damping": damping, "product": name}
         hc.Optimizer(f, "hessian_free", **options).step(w_new, x, y)

@@ -18,7 +18,7 @@ from .settings import Settings
 from .training import ticks
 
 BATCH, HEAD, EPOCHS = 256, 10_240, 15
-CONV_EPOCHS, CONV_HEAD, DEVICE_EPOCHS = 10, 5120, 50
+CONV_EPOCHS, CONV_HEAD, DEVICE_EPOCHS = 5, 2560, 50
 LOW, HIGH = 3e-4, 1e-2
 SGD, TUNED = "SGD", "SGD, lr .3 (tuned)"
 Pair = tuple[float | None, float | None]

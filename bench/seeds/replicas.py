@@ -81,9 +81,9 @@ def paired_step(
     moved = zip(W, shards, strict=True)
     G = xp.stack([f.value_and_grad(w + step, *shard)[1] for step, shard in moved]) - g
     z = xp.asarray([len(k) / len(y) for k in rows]) @ g
-    squares, V = xp.linalg.eigh(G @ G.T)
+    squares, V = np.linalg.eigh(to_host(G @ G.T))
     keep = squares > RTOL**2 * squares[-1]
-    c = V[:, keep] @ ((V[:, keep].T @ (G @ z)) / squares[keep])
+    c = xp.asarray(V[:, keep] @ ((V[:, keep].T @ to_host(G @ z)) / squares[keep]))
     newton = c @ W
     if float(newton @ z) <= 0:
         return lr * z

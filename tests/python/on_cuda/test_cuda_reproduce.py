@@ -88,3 +88,78 @@ def test_tuned_starts(rng):
     assert isinstance(on_device, cupy.ndarray)
     assert again.status == report.status
     np.testing.assert_allclose(on_device.get(), w, rtol=1e-6)
+
+
+@pytest.mark.parametrize("activation", [hc.Tanh, hc.ReLU])
+@pytest.mark.parametrize("batch", [1, 12])
+def test_estimates_of_paper_002(activation, batch):
+    diagonals = module("diagonals")
+
+    def run(settings):
+        errors = diagonals.Errors()
+        f, w, x, y = diagonals.random_problem((4, 6, 5, 3), activation, 12, 0, settings.xp)
+        for k in range(0, 12, batch):
+            at = slice(k, k + batch)
+            errors.add(*diagonals.estimates(f, w, x[at], y[at], k))
+        return list(errors.relative().values())
+
+    a, b = both(run)
+    np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-13)
+
+
+def test_the_checks_of_paper_002():
+    report = seeds.Report("")
+    module("paper002").check_engine(report, DEVICES[1])
+    assert report.sound and len(report.checks) == 4
+
+
+def test_the_checks_of_paper_003(rng):
+    images = module("images").Images(
+        *(DEVICES[1].put(a) for a in (rng.normal(size=(64, 6)), rng.integers(0, 10, 64)) * 2)
+    )
+    report = seeds.Report("")
+    module("paper003").check_products(report, images, DEVICES[1])
+    assert report.sound and len(report.checks) == 4
+
+
+def test_runs_of_paper_003(rng):
+    paper, training = module("paper003"), module("training")
+    arrays = (rng.normal(size=(130, 6)), rng.integers(0, 10, 130)) * 2
+
+    def run(settings):
+        images = module("images").Images(*(settings.put(a) for a in arrays))
+        found = []
+        for m in paper.METHODS[:3]:
+            f = paper.objective(6)
+            w = paper.start(f, 0, settings)
+            solver = m.method != "sgd"
+            got = training.train(f, w, m.make(f), images, 64, 2, 0, settings, lambda: None, solver)
+            found += [*got.losses, *got.accuracies, float(np.sum(got.iterations))]
+        opt = hc.Optimizer(f, "newton", lr=0.5, damping=1.0, indefinite="plain")
+        return [*found, *paper.steps(f, opt, images, 3, settings, 0)[0]]
+
+    a, b = both(run)
+    np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+def test_the_checks_of_paper_004(rng):
+    replicas, report = module("replicas"), seeds.Report("")
+    replicas.check_quadratics(report, DEVICES[1])
+    f = hc.Objective(hc.models.mlp(5, 8, 4), hc.CrossEntropyLoss())
+    x, y = (DEVICES[1].put(a) for a in (rng.normal(size=(32, 5)), rng.integers(0, 4, 32)))
+    replicas.check_steps(report, f, x, y, DEVICES[1])
+    assert report.sound and len(report.checks) == 4
+
+
+def test_runs_of_paper_004(rng):
+    paper = module("paper004")
+    arrays = (rng.normal(size=(24, 1, 8, 8)).astype(np.float32), rng.integers(0, 10, 24)) * 2
+
+    def run(settings):
+        images = module("images").Images(*(settings.put(a) for a in arrays))
+        f = paper.convolutional(hc.Tanh, images)
+        opt = paper.Method("", "paired", 2, lr=0.01).make(f)
+        return paper.losses(f, opt, images, 12, 2, 0, settings, lambda: None)
+
+    a, b = both(run)
+    np.testing.assert_allclose(a, b, rtol=1e-4)

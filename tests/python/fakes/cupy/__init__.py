@@ -183,7 +183,7 @@ for _name in ("add", "sub", "mul", "truediv", "pow", "matmul", "eq", "ne", "lt",
         setattr(ndarray, f"__r{_name}__", _binary(_name, reflected=True))
         setattr(ndarray, f"__i{_name}__", _binary(_name, in_place=True))
 ndarray.__neg__ = lambda self: asarray(-self.get())
-ndarray.__abs__ = lambda self: asarray(abs(self.get()))
+ndarray.__abs__ = lambda self: asarray(np.abs(self.get()))
 ndarray.__hash__ = None
 
 
@@ -196,10 +196,11 @@ def _method(name: str) -> Any:
     return lambda self, *a, **k: asarray(getattr(self.get(), name)(*a, **k))
 
 
-for _name in ("sum", "max", "min", "all", "any", "diagonal", "mean", "dot", "round"):
+for _name in ("sum", "max", "min", "all", "any", "argmax", "diagonal", "mean", "dot", "round"):
     setattr(ndarray, _name, _method(_name))
 
 abs, sqrt, dot, allclose = map(_on_host, (np.abs, np.sqrt, np.dot, np.allclose))
+exp, tanh, maximum, arange = map(_on_host, (np.exp, np.tanh, np.maximum, np.arange))
 
 
 class linalg:
