@@ -200,7 +200,7 @@ def convolutions(report: Report, settings: Settings) -> dict[str, Curves]:
     """The poster's own setting: about 16,000 parameters, both data sets, activations and rates."""
     cpu = settings.device == "cpu"
     epochs, head = (CONV_EPOCHS, CONV_HEAD) if cpu else (DEVICE_EPOCHS, None)
-    seeds = range(1 if cpu else settings.seeds or 3)
+    seeds = range(1 if cpu else settings.seeds or 1)
     sets = {
         "MNIST": mnist(settings, head=head, flat=False),
         "CIFAR-10": cifar10(settings, head=head),
