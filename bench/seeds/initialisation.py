@@ -71,7 +71,7 @@ def initialisations(report: Report, settings: Settings, data: Digits, tick: Tick
     """Train from every start and say what the paper's does."""
     seeds = settings.seeds_or(full=2, quick=1)
     table = report.table(f"{data.name}: lowest loss of SGD within {EPOCHS} epochs")
-    curvature = report.table(f"{data.name}: median of h / |g|^2 at the start, first and last layer")
+    curvature = report.table(f"{data.name}: median of h / |g|^2 at the start")
     for start in STARTS:
         if settings.quick and not start.quick:
             continue
@@ -81,10 +81,12 @@ def initialisations(report: Report, settings: Settings, data: Digits, tick: Tick
             for seed in seeds
         ]
         table.add(start.label, losses, start.reference.get(data.name), start.paper.get(data.name))
-        first, last = forms(f, start.scheme, data, settings)
-        curvature.add(start.label, [first, last])
+        for layer, form in zip(
+            ("first", "last"), forms(f, start.scheme, data, settings), strict=True
+        ):
+            curvature.add(f"{start.label}, {layer} layer", form)
         tick()
-    judge(report, table)
+    judge(report, table, data.name)
     if not settings.quick:
         scan(report, settings, data, tick)
 
@@ -129,25 +131,25 @@ def forms(
     """Return the medians of h / |g|^2 over re-drawn parameters, of the first and last weight."""
     x, y = data.x[:LOOKED_AT], data.y[:LOOKED_AT]
     if scheme == "tuned":
-        found = hc.tune_init(f, x, y, draws=REDRAWS)[1].forms
-        return found[min(found)], found[max(found)]
+        found = list(hc.tune_init(f, x, y, draws=REDRAWS)[1].forms.values())
+        return found[0], found[-1]
     points = [lambda s=s: starts.dense(f, scheme, s, settings, sigma) for s in range(REDRAWS)]
     c = measure(f, points, x, y, lambda: None, rule=False)
     medians = [float(np.median(c.form(name))) for name in c.names]
     return medians[0], medians[-1]
 
 
-def judge(report: Report, table: Any) -> None:
+def judge(report: Report, table: Any, name: str) -> None:
     ours = {row.name: table.ours(row.name) for row in table.rows}
     others = [v for k, v in ours.items() if k in (HE, GLOROT, ORTHOGONAL)]
     report.claim(
-        "the Hessian-driven start outperforms He's, Glorot's and the orthogonal one",
+        f"on {name} the Hessian-driven start outperforms He's, Glorot's and the orthogonal one",
         ours[DRIVEN] < ours[HE] < min(others[1:]) and ours[DRIVEN] < min(others),
         f"{ours[DRIVEN]:.3f} against {', '.join(f'{v:.3f}' for v in others)}",
     )
     report.notes.append(
-        f"with SGD's rate of .1 for .01, He's start reaches {ours[FASTER]:.3f}: much of the "
-        "advantage is the size of steps"
+        f"on {name} with SGD's rate of .1 for .01, He's start reaches {ours[FASTER]:.3f}: much of "
+        "the advantage is the size of steps"
     )
     report.notes.append(
         "the paper's deviation of .3 was chosen by hand; with every layer's h = |g|^2 by "
@@ -168,7 +170,7 @@ def scan(report: Report, settings: Settings, data: Digits, tick: Tick) -> None:
         curvature.add(f"{sigma:g}", forms(f, "hessian-driven", data, settings, sigma)[0])
         tick()
     report.claim(
-        "a deviation of .3, where the curvature is near one, is the best",
+        f"on {data.name} a deviation of .3, where the curvature is near one, is the best",
         min(losses) == losses[list(SCAN).index(0.3)],
         "loss " + ", ".join(f"{v:.3f}" for v in losses) + " for "
         + ", ".join(f"{s:g}" for s in SCAN),

@@ -20,22 +20,24 @@ SHOWN, POINTS = 256, 25  # samples and points on each axis of the landscape
 def run(settings: Settings) -> Report:
     """Measure errors of the chain rule, train from several starts, draw a landscape."""
     report = Report("Approximate chain rule for Hessians, and initialisation by it")
-    images, digits = load_images(settings), load_digits(settings)
+    images, sets = load_images(settings), load_sets(report, settings)
     draws = list(settings.seeds_or(full=100, quick=20))
     parts = len(draws) + 3 * max(3, len(draws) // 10)
     parts += sum(net.draws for net in deep_networks(settings.quick))
-    parts += sum(s.quick or not settings.quick for s in STARTS) + (not settings.quick) * len(SCAN)
+    starts = sum(s.quick or not settings.quick for s in STARTS)
+    parts += len(sets) * (starts + (0 if settings.quick else len(SCAN)))
     with ticks(settings, parts, "part", "chain rule") as tick:
         errors = lenet_errors(report, settings, images, draws, tick)
         deep = deep_errors(report, settings, images, tick)
-        initialisations(report, settings, digits, tick)
+        for data in sets:
+            initialisations(report, settings, data, tick)
     report.series = {
         "lenet": {net: {n: c.error(n) for n in c.names} for net, c in errors.items()},
         "deep": {net: {n: c.error(n) for n in c.names} for net, c in deep.items()},
     }
     report.figures["errors"] = lambda fig: draw_errors(fig, errors)
     report.figures["deep"] = lambda fig: draw_deep(fig, deep)
-    report.figures["landscape"] = lambda fig: draw_landscape(fig, digits, settings)
+    report.figures["landscape"] = lambda fig: draw_landscape(fig, sets[0], settings)
     return report
 
 
@@ -46,11 +48,23 @@ def load_images(settings: Settings) -> tuple[Any, Any]:
     return settings.put(x), settings.put(data.y_train[:IMAGES])
 
 
-def load_digits(settings: Settings) -> Digits:
-    """Return MNIST's training images less their mean, flat."""
-    data = datasets.mnist(settings.data, settings.download)
+def load_sets(report: Report, settings: Settings) -> list[Digits]:
+    """Return MNIST, and where it is found Fashion-MNIST with the paper's network for it."""
+    mnist = datasets.mnist(settings.data, settings.download)
+    sets = [_less_mean(mnist, (784, 128, 128, 10), settings)]
+    if not settings.quick:
+        try:
+            fashion = datasets.fashion_mnist(settings.data, settings.download)
+            sets.append(_less_mean(fashion, (784, 128, 84, 10), settings))
+        except hc.Error as error:
+            report.notes.append(f"without Fashion-MNIST: {error}")
+    return sets
+
+
+def _less_mean(data: datasets.Dataset, widths: tuple[int, ...], settings: Settings) -> Digits:
+    """Return the training images less their mean, flat."""
     x = (data.x_train - data.x_train.mean(axis=0)).reshape(len(data.x_train), -1)
-    return Digits("mnist", settings.put(x), settings.put(data.y_train), (784, 128, 128, 10))
+    return Digits(data.name, settings.put(x), settings.put(data.y_train), widths)
 
 
 def draw_landscape(fig: Any, digits: Digits, settings: Settings) -> None:

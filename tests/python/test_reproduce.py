@@ -189,7 +189,7 @@ def test_paper_001(tmp_path, data_folder):
     for layer in ("conv1", "conv2", "dense1", "dense2"):
         assert 1 / 3 < medians.ours(layer) / medians.reference(layer) < 3, layer
     assert report.found("the error falls from the first layer")
-    assert report.found("the Hessian-driven start outperforms")
+    assert report.found("on mnist the Hessian-driven start outperforms")
     assert not report.found("the error is small beside the component h itself")
     losses = next(t for t in report.tables if "lowest loss" in t.title)
     for row in losses.rows:
