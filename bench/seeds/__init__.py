@@ -7,6 +7,7 @@ Each paper is a module with one function ``run(settings) -> Report``. The folder
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Sequence
 
 from .report import Report
@@ -30,6 +31,10 @@ def run(names: Sequence[str], settings: Settings) -> list[Report]:
         with settings.clock() as clock:
             report = importlib.import_module(f".paper{name}", __name__).run(settings)
         report.seconds = clock.seconds
+        load, processors = os.getloadavg()[0], os.cpu_count() or 1
+        if load > 1.5 * processors:
+            busy = f"the machine was busy (load {load:.0f} on {processors} processors)"
+            report.notes.append(f"{busy}: times are noisy")
         report.show(settings.say)
         report.save(name, settings)
         reports.append(report)

@@ -150,6 +150,8 @@ def deep_errors(
         errors = np.concatenate([c.error(layer) for layer in c.names])
         table.add(f"{net.title}: median", float(np.median(errors)))
         table.add(f"{net.title}: largest", float(errors.max()), None, net.spike)
+        beside = np.concatenate([c.relative(layer) for layer in c.names])
+        table.add(f"{net.title}: median over |h|", float(np.median(beside)))
         below = float(np.mean(errors < 0.1))
         report.claim(
             f"the error over |g|^2 is mostly below .1 on {net.title}",

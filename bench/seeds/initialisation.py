@@ -22,7 +22,7 @@ SCAN = {0.05: 0.682, 0.1: 0.559, 0.2: 0.448, 0.3: 0.391, 0.4: 0.360, 0.6: 0.329}
 DRIVEN, HE, GLOROT, ORTHOGONAL = (
     "relu, hessian-driven", "relu, He normal", "tanh, Glorot uniform", "tanh, orthogonal",
 )  # fmt: skip
-TUNED_RELU, TUNED_TANH, FASTER = "relu, tuned to h = 1", "tanh, tuned to h = 1", "relu, He, lr .1"
+TUNED_RELU, TUNED_TANH, FASTER = "relu, tuned for h = 1", "tanh, tuned for h = 1", "relu, He, lr .1"
 
 Two = tuple[float, float]
 
@@ -170,7 +170,7 @@ def scan(report: Report, settings: Settings, data: Digits, tick: Tick) -> None:
         curvature.add(f"{sigma:g}", forms(f, "hessian-driven", data, settings, sigma)[0])
         tick()
     report.claim(
-        f"on {data.name} a deviation of .3, where the curvature is near one, is the best",
+        f"on {data.name} a deviation of .3, chosen for a curvature near one, is the best",
         min(losses) == losses[list(SCAN).index(0.3)],
         "loss " + ", ".join(f"{v:.3f}" for v in losses) + " for "
         + ", ".join(f"{s:g}" for s in SCAN),
