@@ -82,30 +82,42 @@ std::pair<const CurvatureOperator*, double> BatchedOperator::at(std::size_t k, c
   return {kept_.back().a.get(), weight};
 }
 
-// out = sum_k (d_k / d_0) A_k v, times d_0 / sum_k d_k
 void BatchedOperator::apply(const void* v, void* out, std::int64_t count) const {
+  sum(dtype(), out, count * size(), count == 1,
+      [&](const CurvatureOperator& a, void* to) { a.apply(v, to, count); });
+}
+
+bool BatchedOperator::forms(const void* v, double* result, std::int64_t count) const {
+  sum(DType::f64, result, count, false,
+      [&](const CurvatureOperator& a, void* to) { a.forms(v, static_cast<double*>(to), count); });
+  return true;
+}
+
+// out = sum_k (d_k / d_0) A_k v, times d_0 / sum_k d_k, n numbers of each
+void BatchedOperator::sum(DType type, void* out, std::int64_t n, bool keep,
+                          const PartOf& part) const {
   const std::lock_guard device_lock(device());  // the first one: callers may have it
   const std::lock_guard lock(mutex_);
-  const Algebra algebra(device(), dtype());
+  const Algebra algebra(device(), type);
   double first = 0, total = 0;
   std::int64_t done = 0;
   batches_->rewind();
   for (Batch batch; batches_->next(batch); ++done) {
-    const auto [a, weight] = at(static_cast<std::size_t>(done), batch, count == 1);
+    const auto [a, weight] = at(static_cast<std::size_t>(done), batch, keep);
     if (done == 0) {
       first = weight;
-      a->apply(v, out, count);
+      part(*a, out);
     } else {
-      if (part_.size() < count * size()) part_ = Vector(device(), dtype(), count * size());
-      a->apply(v, part_.data(), count);
-      algebra.axpby(weight / first, part_.data(), 1, out, count * size());
+      if (part_.size() < n || part_.dtype() != type) part_ = Vector(device(), type, n);
+      part(*a, part_.data());
+      algebra.axpby(weight / first, part_.data(), 1, out, n);
     }
     total += weight;
     if (options_.watch) options_.watch(done + 1);
   }
   if (done == 0) throw ShapeError("x", "at least one batch", "none");
   const bool mean = impl_.loss().spec.mean;
-  if (mean && done > 1) algebra.axpby(first / total, out, 0, out, count * size());
+  if (mean && done > 1) algebra.axpby(first / total, out, 0, out, n);
 }
 
 std::unique_ptr<LinearOperator> curvature(const Objective& f, Product kind, View w,

@@ -2,6 +2,8 @@
 // batch to batch for the rest.
 #pragma once
 
+#include <functional>
+
 #include "curvature/curvature_operator.hpp"
 
 namespace hesscore {
@@ -16,6 +18,7 @@ class BatchedOperator final : public LinearOperator {
   DType dtype() const override { return w_.dtype(); }
   Device& device() const override { return impl_.device(); }
   void apply(const void* v, void* out, std::int64_t count = 1) const override;
+  bool forms(const void* v, double* result, std::int64_t count) const override;
 
  private:
   struct Kept {
@@ -23,6 +26,8 @@ class BatchedOperator final : public LinearOperator {
     double weight = 0;
   };
 
+  using PartOf = std::function<void(const CurvatureOperator& a, void* to)>;
+  void sum(DType type, void* out, std::int64_t n, bool keep, const PartOf& part) const;
   double weight_of(const View& w, const Batch& batch) const;
   // The k-th batch's operator, and its weight in the mean.
   std::pair<const CurvatureOperator*, double> at(std::size_t k, const Batch& batch,

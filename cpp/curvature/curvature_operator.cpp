@@ -72,6 +72,7 @@ void CurvatureOperator::move_to(const View& w, const Batch& batch, const Mode& m
   point.add(kPortClock, here_->clock.data());
   here_->point = std::move(point);
   for (auto& [reps, p] : here_->plans) p.current = false;
+  for (auto& [reps, p] : here_->forms) p.current = false;
   for (auto& resident : here_->resident) resident.current = false;
 }
 
@@ -95,9 +96,14 @@ Plan& CurvatureOperator::plan(std::int64_t reps) const {
   for (const auto& resident : here_->resident) {
     if (reps == 1 && resident.current) return resident.work->plan();
   }
-  auto& [plan, current] = here_->plans[reps];
+  return plan(Request::What::product, reps, here_->plans);
+}
+
+Plan& CurvatureOperator::plan(Request::What what, std::int64_t reps, Place::Plans& plans) const {
+  auto& [plan, current] = plans[reps];
   if (!plan) {
     Request r = here_->request;
+    r.what = what;
     r.reps = reps;
     plan = impl_.make_plan(r);
   }
@@ -110,6 +116,17 @@ Plan& CurvatureOperator::plan(std::int64_t reps) const {
 }
 
 void CurvatureOperator::apply(const void* v, void* out, std::int64_t count) const {
+  run(false, v, out, static_cast<std::size_t>(size()) * size_of(dtype()), count);
+}
+
+bool CurvatureOperator::forms(const void* v, double* result, std::int64_t count) const {
+  run(true, v, result, sizeof(double), count);
+  return true;
+}
+
+// `out_bytes` for each vector.
+void CurvatureOperator::run(bool forms, const void* v, void* out, std::size_t out_bytes,
+                            std::int64_t count) const {
   const std::lock_guard device_lock(device());  // the first one: callers may have it
   const std::lock_guard lock(mutex_);
   const auto row = size() * static_cast<std::int64_t>(size_of(dtype()));
@@ -117,9 +134,9 @@ void CurvatureOperator::apply(const void* v, void* out, std::int64_t count) cons
       vectors_per_pass(impl_.graph(), here_->request.batch, device().is_host());
   for (std::int64_t done = 0; done < count;) {
     const std::int64_t reps = std::min(most, count - done);
-    Plan& p = plan(reps);
+    Plan& p = forms ? plan(Request::What::form, reps, here_->forms) : plan(reps);
     p.bind(kPortV, static_cast<const std::byte*>(v) + done * row);
-    p.bind(kPortOut, static_cast<std::byte*>(out) + done * row);
+    p.bind(kPortOut, static_cast<std::byte*>(out) + done * static_cast<std::int64_t>(out_bytes));
     p.run_phase(1);
     done += reps;
   }

@@ -29,6 +29,7 @@ class CurvatureOperator final : public LinearOperator {
   DType dtype() const override { return here_->request.dtype; }
   Device& device() const override { return impl_.device(); }
   void apply(const void* v, void* out, std::int64_t count = 1) const override;
+  bool forms(const void* v, double* result, std::int64_t count) const override;
   std::unique_ptr<KrylovCoordinates> krylov_coordinates(const void* b) const override;
   Resident resident_cg(bool preconditioned) const override;
 
@@ -43,13 +44,16 @@ class CurvatureOperator final : public LinearOperator {
     Bindings point;
     std::vector<Buffer> copies;
     Buffer clock;
-    std::map<std::int64_t, Linearised<std::unique_ptr<Plan>>> plans;  // by the number of vectors
-    Linearised<std::shared_ptr<ResidentProduct>> resident[2];         // plain, preconditioned
+    using Plans = std::map<std::int64_t, Linearised<std::unique_ptr<Plan>>>;
+    Plans plans, forms;                                        // by the number of vectors
+    Linearised<std::shared_ptr<ResidentProduct>> resident[2];  // plain, preconditioned
   };
 
   Request request(const View& w, const Batch& batch, const Mode& mode, Bindings& point) const;
   View keep(const View& v, Buffer& copy) const;
   Plan& plan(std::int64_t reps) const;
+  Plan& plan(Request::What what, std::int64_t reps, typename Place::Plans& plans) const;
+  void run(bool forms, const void* v, void* out, std::size_t out_bytes, std::int64_t count) const;
 
   void leave();
 

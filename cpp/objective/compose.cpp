@@ -62,6 +62,7 @@ void compose(const Request& r, const Graph& graph, const LossModel& model, Emit&
       return sweep.track();
     }
     case Request::What::product:
+    case Request::What::form:
       return compose_product(r, graph, model, e);
   }
 }

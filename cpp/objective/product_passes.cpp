@@ -55,10 +55,25 @@ void ProductPasses::to_parameters(const Outputs& at, Operand v, ParameterSink& s
   sweep_.vjp_dot(at.tangents, g_, at.dg, r_.reps, num_params_, v, sink);
 }
 
+void ProductPasses::form(Operand v, Operand result) {
+  const Outputs at = to_outputs(v);
+  kernels::RowDots::Args a{.x = at.dz, .y = at.dg, .result = Out(result), .n = loss_.size()};
+  a.rows = r_.reps;
+  a.row_x = a.row_y = loss_.size();
+  a.row_result = 1;
+  e_.call<kernels::RowDots>(a);
+  if (!is_gauss_newton()) {
+    sweep_.second_forms(at.tangents, g_, r_.reps, num_params_, v, result);
+  }
+}
+
 void compose_product(const Request& r, const Graph& graph, const LossModel& model, Emit& e) {
   ProductPasses product(r, graph, model, e);
   e.next_phase();
   const Operand v = e.external(kPortV);
+  if (r.what == Request::What::form) {
+    return product.form(v, e.external(kPortOut, sizeof(double)));
+  }
   ParameterSink sink(graph, e.external(kPortOut), graph.num_params());
   product.to_parameters(product.to_outputs(v), v, sink);
 }

@@ -8,6 +8,8 @@
 
 namespace hesscore {
 
+// v'Av: the first half and sums over outputs; of H or H - G also over the layers, each with its own
+// second derivative: v'Hv = <dz, H_L dz> + sum of g' y''[(dx, v), (dx, v)].
 // Hv: forward, adjoints | tangents, dg = H_L dz, tangent of the backward pass. (H - G) v: the same
 // with dg = 0, by linearity; nothing cancels.
 // Gv: forward | tangents, dg = H_L dz, backward pass.  Fv: dg = u <u, dz> with u drawn or given.
@@ -30,6 +32,8 @@ class ProductPasses {
   void to_parameters(const Outputs& at, Operand v, ParameterSink& sink);
   void to_parameters(Operand seed, ParameterSink& sink) { sweep_.vjp(seed, r_.reps, &sink); }
 
+  void form(Operand v, Operand result);  // float64, one for each vector
+
   std::int64_t output_size() const { return loss_.size(); }
 
  private:
@@ -44,7 +48,7 @@ class ProductPasses {
   Operand u_;     // columns of the Fisher matrix
 };
 
-// The whole product of kPortV to kPortOut, in two phases.
+// The whole product of kPortV to kPortOut, or the quadratic forms of kPortV, in two phases.
 void compose_product(const Request& r, const Graph& graph, const LossModel& model, Emit& e);
 
 }  // namespace hesscore

@@ -32,7 +32,7 @@ struct KroneckerRequest {
 };
 
 struct Request {
-  enum class What { evaluate, predict, jvp, vjp, product, track } what = What::evaluate;
+  enum class What { evaluate, predict, jvp, vjp, product, form, track } what = What::evaluate;
   DType dtype = DType::f32;
   std::int64_t batch = 0;
   bool train = false, soft = false, weighted = false;

@@ -49,6 +49,14 @@ void Bilinear::vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const {
   }
 }
 
+// 2 <dx, Px(v, gy)>
+void Bilinear::second_form(Emit& e, const Site& s, const FormPorts& p) const {
+  if (!p.dx[0] || p.v.empty()) return;
+  const Operand b = e.temporary(p.reps * s.x_size());
+  product_x(e, s, p.v[0], p.gy, b, {p.reps, true, false, p.stride}, false);
+  p.add(e, 0, b, s.x_size(), 2);
+}
+
 void Bilinear::diag(Emit& e, const Site& s, const DiagPorts& p) const {
   if (!p.gw.empty()) {
     dual_w(e, s, p.gy, p.hy, p.gw[0], p.hw[0]);

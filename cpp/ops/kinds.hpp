@@ -65,6 +65,7 @@ class Bilinear : public Op {
   void vjp(Emit& e, const Site& s, const VjpPorts& p) const override;
   void vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const override;
   void diag(Emit& e, const Site& s, const DiagPorts& p) const override;
+  void second_form(Emit& e, const Site& s, const FormPorts& p) const override;
   void deposit_per_sample(Emit& e, const Uses& uses, SampleRange samples,
                           const std::vector<SampleRows>& to) const override;
 

@@ -1,4 +1,5 @@
 // Op: what an op without parameters answers.
+#include <algorithm>
 #include <limits>
 
 #include "ops/op.hpp"
@@ -29,6 +30,37 @@ Op::ParameterColumns Op::bias_columns(std::int64_t rows, std::int64_t units) {
   g.o = units;
   bias.columns.constant = true;
   return bias;
+}
+
+void FormPorts::add(Emit& e, std::size_t i, In b, std::int64_t n, int times) const {
+  kernels::RowDots::Args a{.x = dx[i], .y = b, .result = Out(result, true), .n = n, .rows = reps};
+  a.row_x = a.row_y = n;
+  a.row_result = 1;
+  for (int k = 0; k < times; ++k) e.call<kernels::RowDots>(a);
+}
+
+// All layers are linear in their parameters, so it is <dx, B dx> + 2 <dx, C v>, where B dx and C v
+// are the parts of vjp_dot's dgx.
+void Op::second_form(Emit& e, const Site& s, const FormPorts& p) const {
+  const auto moving = static_cast<int>(
+      std::count_if(p.dx.begin(), p.dx.end(), [](const In& dx) { return static_cast<bool>(dx); }));
+  const bool curved = !is_affine(s.train, moving);
+  if (moving == 0 || (!curved && p.v.empty())) return;
+  const std::int64_t n = p.reps * s.y_size();
+  const Operand zero = e.temporary(n);
+  e.call<kernels::Fill>({zero, n, 0});
+  const auto add = [&](std::vector<In> dx, std::vector<In> v, int times) {
+    SecondPorts q{std::move(dx), std::move(v), p.gy, zero, {}, {}, p.reps, p.stride};
+    for (std::size_t i = 0; i < p.dx.size(); ++i) {
+      q.dgx.push_back(p.dx[i] ? Out(e.temporary(p.reps * s.x_size(i))) : Out{});
+    }
+    vjp_dot(e, s, q);
+    for (std::size_t i = 0; i < p.dx.size(); ++i) {
+      if (p.dx[i]) p.add(e, i, q.dgx[i], s.x_size(i), times);
+    }
+  };
+  if (curved) add(p.dx, {}, 1);
+  if (!p.v.empty()) add(std::vector<In>(p.dx.size()), p.v, 2);
 }
 
 Op::GramCost Op::gram_cost(const Site&, const Site&) const { return {}; }

@@ -72,6 +72,15 @@ struct SecondPorts {  // the tangent of vjp
   std::vector<Out> dgx, hw;
   std::int64_t reps = 1, stride = 0;
 };
+struct FormPorts {  // for r < reps: result[r] (float64) += gy' y''[(dx, v)[r], (dx, v)[r]]
+  std::vector<In> dx, v;
+  In gy;
+  Operand result;
+  std::int64_t reps = 1, stride = 0;
+
+  // result[r] += times * <dx_i[r], b[r]>, b of n numbers
+  void add(Emit& e, std::size_t i, In b, std::int64_t n, int times) const;
+};
 struct DiagPorts {  // vjp and diagonal together; without gx and gw only the diagonal
   In gy, hy;
   std::vector<Out> gx, hx, gw, hw;
@@ -156,6 +165,8 @@ class Op {
   virtual void vjp(Emit& e, const Site& s, const VjpPorts& p) const = 0;
   virtual void vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const = 0;
   virtual void diag(Emit& e, const Site& s, const DiagPorts& p) const = 0;
+  // The quadratic form of the layer's own second derivative. By default from vjp_dot.
+  virtual void second_form(Emit& e, const Site& s, const FormPorts& p) const;
 
   // Is y affine, piece by piece, in the inputs, `moving` of which change, with fixed parameters?
   virtual bool is_affine(bool /*train*/, int /*moving*/) const { return false; }

@@ -301,6 +301,15 @@ void Sweep::vjp_dot(const NodeArrays& dx, const NodeArrays& g, Operand dseed, st
   sink.finish(e_, reps);
 }
 
+void Sweep::second_forms(const NodeArrays& dx, const NodeArrays& g, std::int64_t reps,
+                         std::int64_t stride_v, Operand v, Operand result) {
+  backward([&](std::size_t i, const Node& node) {
+    if (!g[i]) return;
+    node.op->second_form(e_, sites_[i],
+                         {gather(dx, node), parameters(node, v), g[i], result, reps, stride_v});
+  });
+}
+
 NodeArrays Sweep::diagonals(Operand seed, ParameterSink* gradient,
                             std::vector<DiagStream>& streams) {
   NodeArrays g(sites_.size());

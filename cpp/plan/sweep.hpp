@@ -114,6 +114,10 @@ class Sweep {
   // The tangent of vjp: tangents dx and adjoints g from the passes above, dseed at the output.
   void vjp_dot(const NodeArrays& dx, const NodeArrays& g, Operand dseed, std::int64_t reps,
                std::int64_t stride_v, Operand v, ParameterSink& sink);
+  // For r < reps: result[r] (float64) += the quadratic forms of all layers' own second derivatives,
+  // weighted with the adjoints g, along the tangents dx and v.
+  void second_forms(const NodeArrays& dx, const NodeArrays& g, std::int64_t reps,
+                    std::int64_t stride_v, Operand v, Operand result);
   // Gradient and diagonals in one sweep. `seed` may be empty when nobody reads the adjoints, which
   // are returned.
   NodeArrays diagonals(Operand seed, ParameterSink* gradient, std::vector<DiagStream>& streams);

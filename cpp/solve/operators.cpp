@@ -9,6 +9,8 @@ ResidentCg::~ResidentCg() = default;
 LinearMap::~LinearMap() = default;
 LinearOperator::~LinearOperator() = default;
 
+bool LinearOperator::forms(const void*, double*, std::int64_t) const { return false; }
+
 std::unique_ptr<KrylovCoordinates> LinearOperator::krylov_coordinates(const void*) const {
   return nullptr;
 }

@@ -83,15 +83,9 @@ class Forms(Curvature):
         if shape is None or len(shape) not in (1, 2) or shape[-1] != self.num_params:
             expected = f"({self.num_params},) or (K, {self.num_params})"
             raise ShapeError.about("v", expected, shape or type(v).__name__)
-        batches = batches_of(x, y, sample_weight)
-        if batches is not None:
-            a = self._operator(kind, product, w, (batches, None, None), train, 1, 0, 0, False)
-            av = a._core.apply(v)
-        else:
-            av = self._core.product(product, w, x, y, v, sample_weight, train, 1, 0)
-        xp = module_of(av)
-        forms = (xp.asarray(v).astype("float64") * av.astype("float64")).sum(axis=-1)
-        return float(forms) if len(shape) == 1 else forms
+        data = x, y, sample_weight
+        forms = self._operator(kind, product, w, data, train, 1, 0, 0, False)._core.forms(v)
+        return float(forms[0]) if len(shape) == 1 else forms
 
     def layer_forms(
         self,

@@ -40,6 +40,26 @@ NewObject multiply(const PyMap& a, nb::handle v, bool adjoint) {
   return out.object;
 }
 
+// v'Av for v (n,), or for each row of v (k, n), in float64 (k,); None where A v must be formed.
+nb::object forms(const PyOperator& a, nb::handle v) {
+  Array in("v");
+  in.read(v, a.like("the operator"));
+  const Shape& shape = in.view().shape;
+  const std::int64_t count = shape.size() == 2 ? shape.front() : 1;
+  if (shape.empty() || shape.size() > 2 || shape.back() != a.map().cols()) {
+    const std::string n = std::to_string(a.map().cols());
+    throw ShapeError("v", "(" + n + ",) or (k, " + n + ")", to_string(shape));
+  }
+  const NewArray out(in.place(), DType::f64, {count});
+  bool there = false;
+  work(in.place(), [&] {
+    if (a.check_finite) in.check_finite();
+    const auto& A = static_cast<const LinearOperator&>(a.map());
+    there = A.forms(in.view().data, static_cast<double*>(out.view.data), count);
+  });
+  return there ? nb::object(out.object) : nb::none();
+}
+
 bool is_symmetric(nb::handle a) { return nb::isinstance<PyOperator>(a); }
 
 // `map` with what it borrows, as an operator for solvers if it is `symmetric`.
@@ -179,7 +199,8 @@ void bind_operators(nb::module_& m) {
           "v"_a.none());
   nb::class_<PyRectangular, PyMap>(m, "RectangularMap", nb::type_slots(kSlots));
   nb::class_<PyOperator, PyMap>(m, "Operator", nb::type_slots(kSlots))
-      .def_prop_ro("size", [](const PyOperator& a) { return a.engine->size(); });
+      .def_prop_ro("size", [](const PyOperator& a) { return a.engine->size(); })
+      .def("forms", &forms, "v"_a.none());
   m.def("shifted", &shifted, "a"_a, "shift"_a, "scale"_a);
   m.def("combined", &combined, "a"_a, "scale_a"_a, "b"_a, "scale_b"_a);
   m.def("product", &product, "a"_a, "b"_a);

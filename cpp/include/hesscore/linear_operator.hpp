@@ -62,6 +62,10 @@ class HESSCORE_API LinearOperator : public LinearMap {
     apply(u, out, count);
   }
 
+  // result[k] = <v[k], A v[k]> for k < count, float64 numbers on the device, without A v; false
+  // where there is no such way.
+  virtual bool forms(const void* v, double* result, std::int64_t count) const;
+
   // Null where there is nothing to gain. `b` must stay unchanged as long as the result is used.
   virtual std::unique_ptr<KrylovCoordinates> krylov_coordinates(const void* b) const;
 

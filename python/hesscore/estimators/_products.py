@@ -52,6 +52,14 @@ class Products:
                 raise ShapeError.about("A(v)", f"({self.n},)", getattr(r, "shape", type(r)))
         return self.xp.stack(results)
 
+    def forms(self, rows: Any) -> Any:
+        """Return ``z' A z`` for each row z, without forming ``A z`` where the engine can."""
+        found = None if self._core is None else self._core.forms(rows)
+        if found is None:
+            return self.dots(rows, self(rows))
+        self.made += len(rows)
+        return found
+
     def transposed(self, rows: Any) -> Any:
         """Return ``A' z`` for each row z; engine's operators and callables are symmetric."""
         if self._core is not None or not hasattr(self._A, "shape"):

@@ -153,7 +153,7 @@ def _per_probe(
 
 
 def _hutchinson(products: Products, samples: int, seed: int) -> tuple[float, float, int]:
-    forms = _per_probe(products, samples, seed, lambda z: products.dots(z, products(z)))
+    forms = _per_probe(products, samples, seed, products.forms)
     return *mean_of(forms), samples
 
 
@@ -166,7 +166,7 @@ def _hutchpp(products: Products, samples: int, seed: int) -> tuple[float, float,
 
     def deflated(z: Any) -> Any:  # x' A x for x = z - Q Q' z
         x = sketch.without_range(z)
-        return products.dots(x, products(x))
+        return products.forms(x)
 
     mean, error = mean_of(_per_probe(products, samples - 2 * k, seed, deflated, first=k))
     return captured + mean, error, samples - k

@@ -117,6 +117,7 @@ def test_many_batches(kind, dtype):
             B = getattr(f, kind)(dw, *data, max_memory=memory)
             for _ in range(3):
                 close(B @ v, A @ args["v"])
+                close(B._core.forms(v).astype(dtype), np.array([args["v"] @ (A @ args["v"])]))
             close(B.dense(), A.dense())
             close(B.diagonal("hesscale"), A.diagonal("hesscale"))
     with pytest.raises(hc.DeviceError, match="batch 0: x: expected an array on cuda:0"):

@@ -84,6 +84,10 @@ def quantities(f, spec: Spec, data: AllData, ref: JaxReference) -> Iterator:
         size = max(bent, curved) * float(np.linalg.norm(v))
         yield name, call(w, x, y, v, **kw), matrix @ v, size
         yield f"{name} (K, P)", call(w, x, y, vs, **kw), vs @ matrix, size
+    for kind, matrix in (("hessian", ref.hessian), ("ggn", ref.ggn)):
+        forms = f.quadratic_form(w, x, y, vs, kind, **kw).astype(w.dtype)
+        size = max(bent, curved) * float(np.linalg.norm(vs)) ** 2
+        yield f"quadratic_form {kind}", forms, np.einsum("kp,pq,kq->k", vs, matrix, vs), size
     if not Net(spec).couples_samples():
         slope = float(np.abs(ref.seed.g).max()) * spec.batch
         yield from of_samples(f, (w, x, y), kw, ref.rows, slope * jac)
