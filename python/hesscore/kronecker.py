@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -69,23 +70,31 @@ class KroneckerFactors:
     """
 
     def __init__(self, engine: Any, corrected: bool) -> None:
-        from .operators import engine_operator
-
         self._engine = engine
-        self._operator = engine_operator(engine.matrix())
-        self._core = self._operator._core
         self._last: tuple[tuple[float, bool], EngineOperator] | None = None
         self.corrected = corrected
-        self.shape: tuple[int, int] = self._operator.shape
-        self.dtype = np.dtype(self._operator.dtype)
         flat = engine.factors
+        self.dtype = np.dtype(flat.dtype)
         self.factors: dict[str, Factor] = {}
+        size = 0
         for name, rows, columns, diagonal, a, g in engine.blocks:
             shape = (columns,) if diagonal else (columns, columns)
             self.factors[name] = Factor(
                 flat[a : a + int(np.prod(shape))].reshape(shape),
                 flat[g : g + rows * rows].reshape(rows, rows),
             )
+            size += rows * columns
+        self.shape = (size, size)
+
+    @functools.cached_property
+    def _operator(self) -> EngineOperator:
+        from .operators import engine_operator
+
+        return engine_operator(self._engine.matrix())
+
+    @property
+    def _core(self) -> Any:
+        return self._operator._core
 
     def __repr__(self) -> str:
         kind = "EKFAC" if self.corrected else "Kronecker"
