@@ -82,6 +82,8 @@ class Bench {
     diagonal("hesscale", Diag::hesscale);
     if (case_.net.supports("ggn_mc")) diagonal("ggn_mc", Diag::ggn_mc);
     if (case_.net.supports("ggn") && !case_.net.deep) diagonal("ggn", Diag::ggn);
+    diagonal("hutchinson", Diag::hutchinson);
+    if (case_.net.supports("kron")) factors();
     const auto ggn = operation(Product::ggn), hessian = operation(Product::hessian);
     row("ggnvp", [&] { ggn->apply(v_.data(), out_.data()); });
     row("hvp", [&] { hessian->apply(v_.data(), out_.data()); });
@@ -99,6 +101,19 @@ class Bench {
 
   void diagonal(const std::string& name, Diag kind) {
     row((name + " call").c_str(), [&] { f_.evaluate(w_, data_.one(), {&g_, {kind, &d_}}, mode_); });
+  }
+
+  // Kronecker factors with loss and gradient, and the inverses that are made of them.
+  void factors() {
+    const Vector to(device_, DType::f32, KroneckerFactors::count(f_, {}));
+    const auto at = [&] {
+      return KroneckerFactors(f_, w_, data_.one(), {}, mode_, View(to), {.grad = &g_});
+    };
+    row("kfac call", at);
+    const KroneckerFactors factors = at();
+    row("kfac inverse", [&] { factors.inverse(1); });
+    const auto inverse = factors.inverse(1);
+    row("kfac solve", [&] { inverse->apply(v_.data(), out_.data()); });
   }
 
   void probes(const LinearOperator& hessian) {

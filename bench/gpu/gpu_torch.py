@@ -139,6 +139,7 @@ def backpack_rows(clock: Clock, case: Case | NetCase, s: Setup) -> None:
             clock.left_out(name, error)
 
     row("ggn_mc call", extensions.DiagGGNMC(mc_samples=1))
+    row("kfac call", extensions.KFAC(mc_samples=1))
     if case.classes < 100:  # a backward pass for each class
         row("ggn call", extensions.DiagGGNExact())
 

@@ -19,6 +19,8 @@ ROWS = [
     "hesscale call",
     "hesscale call, without unfolding",
     "ggn_mc call",
+    "hutchinson call",
+    "kfac call",
     "ggn call",
     "ggnvp",
     "hvp",

@@ -180,3 +180,8 @@ def draw(problem: Problem, rng: np.random.Generator) -> None:
 def join(parts) -> np.ndarray:
     """Flat vector of the tensors in the order W0, b0, W1, b1, ..."""
     return np.concatenate([np.asarray(p, dtype=np.float32).reshape(-1) for p in parts])
+
+
+def join_scaled(matrices) -> np.ndarray:
+    """Flat vector of matrices with a trace of 1: Kronecker factors have scales of many kinds."""
+    return join([np.asarray(m) / np.trace(m) for m in matrices])

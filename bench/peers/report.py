@@ -91,7 +91,7 @@ TARGETS += [
 TARGETS += [
     Target(net, row, ("torch", f"backpack {row}"), 0.6)
     for net in (BIG, SMALL, "lenet5", "3c3d", "allcnnc")
-    for row in ("per_sample_grads", "grad_moments")
+    for row in ("per_sample_grads", "grad_moments", "kfac")
 ]
 IMPORT_LIMIT = 0.030  # seconds beyond NumPy
 LABELS = {
@@ -110,6 +110,8 @@ LABELS = {
     "func per_sample_grads": "gradients of single samples",
     "grad_moments": "their moments and norms",
     "backpack grad_moments": "their moments and norms",
+    "kfac": "gradient + Kronecker factors",
+    "backpack kfac": "gradient + Kronecker factors",
     "hvp": "Hessian-vector product",
     "hvp, linearised once": "Hessian product, linearised once",
     "ggnvp": "GGN-vector product, linearised once",

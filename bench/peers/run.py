@@ -28,11 +28,14 @@ from sides import Side, SideError
 SAME = {
     **{"gradient": 1e-5, "hesscale": 1e-4, "hvp": 1e-4, "hvp, linearised once": 1e-4},
     **{"ggnvp": 1e-4, "cg50": 1e-3, "ggn": 1e-4},
-    **{"per_sample_grads": 1e-5, "grad_moments": 1e-4},
+    # of factors, those of the inputs: labels are drawn
+    **{"per_sample_grads": 1e-5, "grad_moments": 1e-4, "kfac": 1e-4},
 }
 # Where rounding decides whether a rectifier of thousands is open, gradients of float32 differ.
 WITH_KINKS = 1000
-NAMES_ELSEWHERE = {row: f"backpack {row}" for row in ("ggn", "per_sample_grads", "grad_moments")}
+NAMES_ELSEWHERE = {
+    row: f"backpack {row}" for row in ("ggn", "per_sample_grads", "grad_moments", "kfac")
+}
 
 
 def options() -> argparse.Namespace:

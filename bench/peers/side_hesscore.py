@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 
-from problem import CG_ITERATIONS, DAMPING, MOST_COLUMNS, Case, Problem
+import nets
+from problem import CG_ITERATIONS, DAMPING, MOST_COLUMNS, Case, Problem, join_scaled
 
 import hesscore as hc
 
@@ -59,6 +61,7 @@ def rows(problem: Problem) -> dict:
     with contextlib.suppress(hc.UnsupportedError):
         f.memory(case.batch, ("grad_moments",), train=True)
         rows |= sample_rows(f, problem)
+        rows["kfac"] = kronecker_factors(f, problem)
     return rows
 
 
@@ -75,6 +78,20 @@ def sample_rows(f: hc.Objective, problem: Problem) -> dict:
             lambda r: r["second_moment"],
         ),
     }
+
+
+def kronecker_factors(f: hc.Objective, problem: Problem):
+    """Loss, gradient and factors from one drawn label a sample."""
+    w, x, y = problem.w, problem.x, problem.y
+    names = ("loss", "grad", "kron")
+
+    def inputs(found):
+        shapes = [s for kind, s in nets.parameters(problem.case.layers) if kind == "weight"]
+        sizes = [math.prod(shape[1:]) for shape in shapes]
+        factors = found["kron"].factors.values()
+        return join_scaled([A[:n, :n] for (A, _), n in zip(factors, sizes, strict=True)])
+
+    return lambda: f.evaluate(w, x, y, names, train=True), inputs
 
 
 def product_rows(f: hc.Objective, problem: Problem) -> dict:

@@ -6,7 +6,7 @@ import backpack
 import torch
 from backpack import extensions
 from backpack.hessianfree.ggnvp import ggn_vector_product
-from problem import MOST_COLUMNS, Case, Problem, join
+from problem import MOST_COLUMNS, Case, Problem, join, join_scaled
 from torch import nn
 from torch_nets import network
 
@@ -84,6 +84,12 @@ def backpack_rows(problem: Problem, x: torch.Tensor, y: torch.Tensor) -> dict:
 
         return call, join_tensors
 
+    def kfac():
+        net.zero_grad()
+        with backpack.backpack(extensions.KFAC(mc_samples=1)):
+            loss(net(x), y).backward()
+        return [p.kfac for p in params]
+
     def sample_grads():
         net.zero_grad()
         with backpack.backpack(extensions.BatchGrad()):
@@ -102,6 +108,8 @@ def backpack_rows(problem: Problem, x: torch.Tensor, y: torch.Tensor) -> dict:
         "backpack grad_moments": (moments, lambda r: n * join_tensors([m[1] for m in r])),
         "func per_sample_grads": functional_rows(network(problem), x, y),
     }
+    if ("mean",) not in problem.case.layers:  # KFAC knows no adaptive pooling
+        rows["backpack kfac"] = (kfac, join_inputs)
     rows |= {"backpack ggn_mc": make(extensions.DiagGGNMC(mc_samples=1), "diag_ggn_mc")}
     if problem.case.classes <= MOST_COLUMNS:
         rows["backpack ggn"] = make(extensions.DiagGGNExact(), "diag_ggn_exact")
@@ -129,3 +137,8 @@ def join_rows(tensors):
 
 def join_tensors(tensors):
     return join([t.detach().numpy() for t in tensors])
+
+
+def join_inputs(factors):
+    """The factors of the inputs, which weights have behind those of the adjoints."""
+    return join_scaled([m[1].numpy() for m in factors if len(m) > 1])
