@@ -20,6 +20,7 @@ PAPER = {  # time of a step over Adam's at depth 32, read from the plot's data
     "sgd": 0.42, "adahesscale_gn": 1.28, "bl89": 2.04, "adahesscale": 2.19, "adahessian": 3.51,
 }  # fmt: skip
 GRADIENT = "gradient"
+WIDE = 8, 128  # layers and samples of a batch whose products outweigh memory
 
 
 def measure(report: Report, settings: Settings) -> dict[str, Any]:
@@ -33,14 +34,19 @@ def measure(report: Report, settings: Settings) -> dict[str, Any]:
     ratios: dict[str, list[float]] = {}
     with _fair_clock(settings) as clock, settings.count(len(depths), "depth", "costs") as progress:
         for k, depth in enumerate(depths):
-            calls = _calls(depth, settings)
+            calls = _calls(depth, 1, settings)
             repeats = max(1, 16 // depth)
             costs = interleave(calls, 5 if settings.quick else 9, repeats, settings.wait, clock)
             for name in calls:
                 seconds.setdefault(name, []).append(float(costs.rounds[name].min()))
                 ratios.setdefault(name, []).append(costs.ratio(name, _other(name)))
             progress.update(k + 1)
+        wide = {k: v for k, v in _calls(*WIDE, settings).items() if k.startswith(GRADIENT)}
+        batch = interleave(wide, 5 if settings.quick else 9, 1, settings.wait, clock)
     _tabulate(report, depths, ratios)
+    table = report.table(f"the same, depth {WIDE[0]}, {WIDE[1]} samples")
+    for name in list(wide)[1:]:
+        table.add(name.split(", ")[1], batch.ratio(name, GRADIENT))
     _judge(report, depths, seconds, ratios, settings)
     return {"depths": list(depths), "seconds": seconds, "ratios": ratios}
 
@@ -53,10 +59,10 @@ def network(depth: int) -> hc.Objective:
     return hc.Objective(net, hc.MSELoss(), check_finite=False)
 
 
-def _calls(depth: int, settings: Settings) -> dict[str, Callable[[], object]]:
+def _calls(depth: int, batch: int, settings: Settings) -> dict[str, Callable[[], object]]:
     f, rng = network(depth), np.random.default_rng(depth)
-    x = settings.put(rng.standard_normal((1, 64), dtype=np.float32))
-    y = settings.put(rng.standard_normal((1, 100), dtype=np.float32))
+    x = settings.put(rng.standard_normal((batch, 64), dtype=np.float32))
+    y = settings.put(rng.standard_normal((batch, 100), dtype=np.float32))
     w = f.init(0, xp=settings.xp)
 
     def evaluation(*names: str) -> Callable[[], object]:
@@ -94,7 +100,7 @@ def _tabulate(report: Report, depths: tuple[int, ...], ratios: dict[str, list[fl
     table = report.table(f"time of a step over Adam's, depth {deep}, one sample")
     for name, paper in PAPER.items():
         table.add(name, ratios[name][at], None, paper)
-    table = report.table(f"time with a diagonal over that of the gradient, depth {deep}")
+    table = report.table(f"time with a diagonal over the gradient's, depth {deep}, one sample")
     for name in ratios:
         if name.startswith(f"{GRADIENT},"):
             table.add(name.split(", ")[1], ratios[name][at])
