@@ -213,7 +213,10 @@ def reproduce(papers: Sequence[str], threads: int | None = None, **options: Any)
     if threads is not None:
         hc.set_num_threads(threads)
     names = seeds.PAPERS if "all" in papers else dict.fromkeys(papers)
-    reports = seeds.run(list(names), settings)
+    try:
+        reports = seeds.run(list(names), settings)
+    except datasets.DatasetError as error:
+        raise datasets.DatasetError(f"{error}; here: --data DIR, or --download") from error
     failed = [c.text for report in reports for c in report.checks if not c.holds]
     if failed:
         raise Error(f"failed checks: {'; '.join(failed)}")

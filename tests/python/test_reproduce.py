@@ -119,6 +119,7 @@ def test_a_missing_data_set(monkeypatch, capsys, tmp_path):
     assert main(["reproduce", "000", "--quick", "--out", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert "tinyshakespeare was not found" in error and "HESSCORE_DATA" in error
+    assert "--data DIR, or --download" in error
     assert main(["reproduce", "000", "--quick", "--data", str(tmp_path)]) == 1
     assert "tinyshakespeare" in capsys.readouterr().err
 
