@@ -207,8 +207,8 @@ def convolutions(report: Report, settings: Settings) -> dict[str, Curves]:
     }
     if cpu:
         report.notes.append(
-            f"on a CPU convnets take {CONV_EPOCHS * CONV_HEAD // BATCH} steps, which hardly leave the first "
-            "plateau: little can be read off their losses"
+            f"on a CPU convnets take {CONV_EPOCHS * CONV_HEAD // BATCH} steps, which hardly leave "
+            "the first plateau: little can be read off their losses"
         )
     plan = [(d, a, lr) for d in sets for a in (hc.Tanh, hc.ReLU) for lr in (HIGH, LOW)]
     found: dict[str, Curves] = {}
