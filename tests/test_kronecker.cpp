@@ -19,16 +19,17 @@ struct Image {
 std::vector<Image> images() {
   std::vector<Image> list;
   for (const std::int64_t groups : {1, 2}) {
-    for (const std::int64_t stride : {1, 2, 3}) {
+    for (const auto& [stride, dilation] :
+         {std::pair<int, int>{1, 2}, {2, 2}, {3, 2}, {1, 1}, {3, 1}}) {
       math::ConvGeometry g;
       g.n = 3;
       g.h = 7, g.w = 6, g.c = 6, g.o = 4;
       g.kh = 3, g.kw = 2;
       g.stride_h = stride, g.stride_w = 1;
       g.pad_h = 1, g.pad_w = stride - 1;
-      g.dilation_w = 2;
+      g.dilation_w = dilation;
       g.oh = (g.h + 2 * g.pad_h - g.kh) / stride + 1;
-      g.ow = g.w + 2 * g.pad_w - 2;
+      g.ow = g.w + 2 * g.pad_w - dilation;
       g.groups = groups;
       list.push_back({g, groups - 1});
     }

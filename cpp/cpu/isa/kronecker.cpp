@@ -1,4 +1,5 @@
 // Patches as rows, and symmetric matrices made whole.
+#include <algorithm>
 #include <cstring>
 
 #include "cpu/isa/elementwise.hpp"
@@ -29,6 +30,27 @@ void unfold_pixel(const math::ConvGeometry& g, const T* x, bool transposed, std:
   }
 }
 
+// The same where a row of taps lies in the image as it does in the patch, but for what is beside
+// it.
+template <class T>
+void unfold_runs(const math::ConvGeometry& g, const T* x, std::int64_t i, std::int64_t j, T* y) {
+  const std::int64_t c = g.column(j, 0), first = std::clamp<std::int64_t>(-c, 0, g.kw);
+  const std::int64_t last = std::clamp(g.w - c, first, g.kw);
+  const auto bytes = [&](std::int64_t taps) {
+    return static_cast<std::size_t>(taps * g.c) * sizeof(T);
+  };
+  for (std::int64_t a = 0; a < g.kh; ++a, y += g.kw * g.c) {
+    const std::int64_t r = g.row(i, a);
+    if (r < 0 || r >= g.h || first == last) {
+      std::memset(y, 0, bytes(g.kw));
+      continue;
+    }
+    if (first > 0) std::memset(y, 0, bytes(first));
+    std::memcpy(y + first * g.c, x + (r * g.w + c + first) * g.c, bytes(last - first));
+    if (last < g.kw) std::memset(y + last * g.c, 0, bytes(g.kw - last));
+  }
+}
+
 template <class T>
 void unfold(void*, const kernels::Unfold::Args& a) {
   const math::ConvGeometry& g = a.g;
@@ -37,13 +59,15 @@ void unfold(void*, const kernels::Unfold::Args& a) {
   const std::int64_t image = a.transposed ? g.y_image() : g.x_image();
   const std::int64_t line = columns * g.taps() * width;
   if (line == 0) return;
+  const bool runs = !a.transposed && !a.y.accumulate && g.groups == 1 && g.dilation_w == 1;
   parallel_chunks(g.n * rows, (kGrain + line - 1) / line,
                   [&](std::int64_t begin, std::int64_t end) {
                     for (std::int64_t r = begin; r < end; ++r) {
                       const T* x = a.x.as<T>() + r / rows * image + a.group * width;
                       T* y = a.y.as<T>() + r * line;
                       for (std::int64_t j = 0; j < columns; ++j, y += g.taps() * width) {
-                        unfold_pixel(g, x, a.transposed, r % rows, j, y, a.y.accumulate);
+                        runs ? unfold_runs(g, x, r % rows, j, y)
+                             : unfold_pixel(g, x, a.transposed, r % rows, j, y, a.y.accumulate);
                       }
                     }
                   });
