@@ -2,9 +2,10 @@
 # Everything that only a machine with an NVIDIA GPU can tell, in one command of at most 8 minutes:
 #   bench/gpu_check.sh [DIRECTORY FOR THE RESULTS, bench/results if left out]
 # Builds here, without network, with the python3 that is installed. Runs the probes; then, all at
-# once, the kernel and engine tests on the GPU, compute-sanitizer, the Python tests and a comparison
-# of what all sides compute; then the timings, side by side with PyTorch, BackPACK, cuDNN and JAX. One
-# part that fails does not stop the others; the exit code counts the failures.
+# once, the kernel and engine tests on the GPU, compute-sanitizer, the Python tests, the papers'
+# experiments in quick form (with HESSCORE_DATA) and a comparison of what all sides compute; then the
+# timings, side by side with PyTorch, BackPACK, cuDNN and JAX. One part that fails does not stop the
+# others; the exit code counts the failures.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 results=$(realpath -m "${1:-bench/results}")
@@ -53,6 +54,11 @@ export PYTHONPATH=$build/pkg
 if "$python" -c 'import hesscore'; then
   part python 60 "$python" -m pytest -q -x tests/python/test_cuda.py &
   part agreement 60 env XLA_PYTHON_CLIENT_PREALLOCATE=false "$python" bench/gpu/agree.py &
+  if [[ -d ${HESSCORE_DATA:-} ]]; then
+    part papers 90 "$python" -m hesscore reproduce all --quick --device cuda --out "$logs/papers" &
+  else
+    echo 'papers: left out, HESSCORE_DATA names no folder'
+  fi
 else
   echo 'python, agreement: left out, the extension was not built (it needs nanobind >= 3.1)'
 fi
