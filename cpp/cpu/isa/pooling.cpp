@@ -5,9 +5,51 @@
 namespace hesscore::cpu::HC_ISA {
 namespace {
 
+// Windows that neither overlap nor reach over the start: every input is in at most one.
+bool is_apart(const math::WindowAxis& a) {
+  return a.kind == math::Windows::strided && a.kernel == a.stride && a.pad == 0 && a.dilation == 1;
+}
+
+// Rows are added up in full vectors, then columns, in full vectors again, each of which overwrites
+// what the one before it left beyond its channels.
+template <class T>
+void sum_apart(const kernels::WindowSum::Args& a) {
+  const math::WindowGeometry& g = a.g;
+  const Range* columns = all_ranges(g.w, true);
+  const std::int64_t length = g.w.in * g.c, numbers = length + g.w.out * g.c + 2 * kLanes<T>;
+  for_rows(g.n * g.h.out, g.h.stride * length, [&](std::int64_t row) {
+    const std::int64_t o = row % g.h.out;
+    const Range rows = inputs_of(g.h, o);
+    const T* x = a.x.as<T>() + row / g.h.out * g.x_image();
+    T* line = static_cast<T*>(scratch(15, numbers * std::int64_t{sizeof(T)}));
+    T* sums = line + length + kLanes<T>;
+    for_channels<T>(length, [&](std::int64_t k, auto lanes) {
+      Vec<T> sum{};
+      for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+        sum += load_lanes(x + i * length + k, lanes);
+      }
+      store(line + k, sum);
+    });
+    Coefficients<T> coefficients(g, false);
+    for (std::int64_t p = 0; p < g.w.out; ++p) {
+      const T coefficient = coefficients.at(o, p);
+      for (std::int64_t c = 0; c < g.c; c += kLanes<T>) {
+        Vec<T> sum{};
+        for (std::int64_t j = columns[p].begin; j < columns[p].end; ++j) {
+          sum += load(line + j * g.c + c);
+        }
+        store(sums + p * g.c + c, sum * coefficient);
+      }
+    }
+    store(a.y.as<T>() + row * g.w.out * g.c, g.w.out * g.c, a.y.accumulate,
+          [&](std::int64_t k) { return sums[k]; });
+  });
+}
+
 template <class T>
 void window_sum(void*, const kernels::WindowSum::Args& a) {
   const math::WindowGeometry& g = a.g;
+  if (is_apart(g.h) && is_apart(g.w)) return sum_apart<T>(a);
   const Range* columns = all_ranges(g.w, true);
   const std::int64_t work = (g.w.out + g.x_image() / (g.h.out * g.c)) * g.c;
   for_rows(g.n * g.h.out, work, [&](std::int64_t row) {
@@ -30,11 +72,6 @@ void window_sum(void*, const kernels::WindowSum::Args& a) {
       });
     }
   });
-}
-
-// Windows that neither overlap nor reach over the start: every input is in at most one.
-bool is_apart(const math::WindowAxis& a) {
-  return a.kind == math::Windows::strided && a.kernel == a.stride && a.pad == 0 && a.dilation == 1;
 }
 
 // Row o of the outputs, spread over a line of inputs: full vectors, each of which overwrites what
