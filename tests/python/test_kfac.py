@@ -46,7 +46,7 @@ OPTIONS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", OPTIONS, ids=",".join)
 @pytest.mark.parametrize("sizes", [(6, 9, 4), (5, 8, 7, 3)])
 def test_steps_on_dense_networks(sizes, options):
     f = problems.mlp(*sizes)
@@ -57,7 +57,7 @@ def test_steps_on_dense_networks(sizes, options):
     assert np.count_nonzero(rhos) == (0 if "damping_rule" in options else STEPS // 5)
 
 
-@pytest.mark.parametrize("options", OPTIONS[::2], ids=str)
+@pytest.mark.parametrize("options", OPTIONS[::2], ids=",".join)
 def test_steps_on_a_convolutional_network(options):
     """Labels are drawn anew in each step; norms have blocks of their own."""
     net = hc.Sequential(hc.Conv2d(2, 3, 3), hc.GroupNorm(1, 3), hc.Tanh(),
