@@ -18,13 +18,13 @@ template <class T>
 struct Dots {
   const T *x, *y;
   std::int64_t n, terms, row_x, term_x, row_y, row_result;
-  double *result, *partials;
+  Sink<double> result;
+  double* partials;
   unsigned parts;  // blocks for each product
-  bool accumulate, wide;
+  bool wide;
 
   __device__ void put(std::int64_t pair, double sum) const {
-    double& to = result[pair / terms * row_result + pair % terms];
-    to = accumulate ? to + sum : sum;
+    result.put(pair / terms * row_result + pair % terms, sum);
   }
 };
 
@@ -84,10 +84,9 @@ void row_dots(void* stream, const kernels::RowDots::Args& args) {
                   args.term_x,
                   args.row_y,
                   args.row_result,
-                  args.result.as<double>(),
+                  {ctx, args.result},
                   static_cast<double*>(ctx.workspace),
                   static_cast<unsigned>(count > room / pairs ? 1 : count),
-                  args.result.accumulate,
                   aligned(x, args.row_x | args.term_x) && aligned(y, args.row_y)};
   launch(ctx, &row_dots_kernel<T>, static_cast<unsigned>(pairs * a.parts), kThreads, 0, a);
   if (a.parts == 1) return;

@@ -153,6 +153,8 @@ struct State {
   const T *g, *d;
   std::int64_t n;
   bool wide;
+  T* mean;
+  const double* square;
 };
 
 template <class T>
@@ -199,17 +201,26 @@ __global__ void __launch_bounds__(kThreads)
   if (i < s.n) fetch();
   if (record != nullptr && *alarm != 0) return;
   if (thread == 0 && count != nullptr) ++*count;
-  const Rule rule(record != nullptr ? math::at_step(spec, *record) : spec);
+  if (record != nullptr) spec = math::at_step(spec, *record);
+  const Rule rule(spec);
+  const math::Clip<T> clip(spec, s.square != nullptr ? *s.square : 0);
   while (i < s.n) {
 #pragma unroll
     for (int k = 0; k < kWidth; ++k) {
-      s.d != nullptr ? rule.at(w[k], m[k], u[k], g[k], &d[k])
-                     : rule.at(w[k], m[k], u[k], g[k], nullptr);
+      s.d != nullptr ? rule.at(w[k], m[k], u[k], clip(g[k]), &d[k])
+                     : rule.at(w[k], m[k], u[k], clip(g[k]), nullptr);
     }
     const Extent e = extent<kWidth>(i, s.n, s.wide);
     store(s.w + i, w, e);
     if (s.m != nullptr) store(s.m + i, m, e);
     if (s.u != nullptr) store(s.u + i, u, e);
+    if (s.mean != nullptr) {
+      const math::Averaged<T> average(spec);
+      load(m, s.mean + i, e);
+#pragma unroll
+      for (int k = 0; k < kWidth; ++k) average.step(m[k], w[k]);
+      store(s.mean + i, m, e);
+    }
     i += step;
     if (i < s.n) fetch();
   }
@@ -232,8 +243,11 @@ void update(void* stream, const kernels::Update::Args& a) {
              .g = a.g.as<T>(),
              .d = sgd ? nullptr : a.d.as<T>(),
              .n = a.n,
-             .wide = false};
-  s.wide = aligned(s.w) && aligned(s.m) && aligned(s.u) && aligned(s.g) && aligned(s.d);
+             .wide = false,
+             .mean = a.mean.as<T>(),
+             .square = a.square.as<double>()};
+  s.wide = aligned(s.w) && aligned(s.m) && aligned(s.u) && aligned(s.g) && aligned(s.d) &&
+           aligned(s.mean);
   if (sgd) {
     return s.m == nullptr ? update_by<Plain<T>>(ctx, s, a) : update_by<Momentum<T>>(ctx, s, a);
   }

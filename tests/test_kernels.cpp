@@ -6,6 +6,7 @@
 #include "math/updates.hpp"
 
 using namespace hesscore;
+using check::Array;
 using check::expect;
 using check::Guarded;
 using check::kTolerance;
@@ -357,19 +358,29 @@ TEST("update applies the rules of math/updates.hpp") {
           math::UpdateSpec spec{.kind = kind, .gamma = power};
           spec.lr = 0.1, spec.momentum = 0.9, spec.decay = 0.01, spec.power = power;
           spec.correction1 = 0.2, spec.correction2 = 0.3, spec.decoupled = power == 2;
-          Guarded<T> w(n, 1), m(n, 2), u(n, 3), g(n, 4), d(n, 5);
+          if (power == 0.5) spec.clip_norm = 2, spec.ema = 0.75;
+          if (power == 2) spec.clip_value = 0.3;
+          spec.first = power == 2;
+          Array<double> square(1);
+          square[0] = 9;
+          Guarded<T> w(n, 1), m(n, 2), u(n, 3), g(n, 4), d(n, 5), mean(n, 6);
           for (std::int64_t i = 0; i < n; ++i) u[i] = std::fabs(u[i]) + T(0.1);
-          const Guarded<T> w0(w), m0(m), u0(u);
-          run<kernels::Update>(table, zero, {w.out(), m.out(), u.out(), g.in(), d.in(), n, spec});
+          const Guarded<T> w0(w), m0(m), u0(u), mean0(mean);
+          run<kernels::Update>(table, zero,
+                               {w.out(), m.out(), u.out(), g.in(), d.in(), n, spec, In(), Out(),
+                                In(square.data()), spec.ema > 0 ? mean.out() : Out()});
           const auto step = [&](std::int64_t i) {
             double a = w0[i], b = m0[i], c = u0[i];
             const double diagonal = d[i];
+            double slope = g[i];
+            if (spec.clip_norm > 0) slope *= 2.0 / 3;
+            if (spec.clip_value > 0) slope = std::clamp(slope, -0.3, 0.3);
             if (kind == UpdateKind::sgd) {
-              math::Sgd<double>(spec).step(a, b, g[i]);
+              math::Sgd<double>(spec).step(a, b, slope);
             } else if (kind == UpdateKind::sophia) {
-              math::Sophia<double>(spec).step(a, b, c, g[i], &diagonal);
+              math::Sophia<double>(spec).step(a, b, c, slope, &diagonal);
             } else {
-              math::Adam<double, math::Root::general>(spec).step(a, b, c, g[i], &diagonal);
+              math::Adam<double, math::Root::general>(spec).step(a, b, c, slope, &diagonal);
             }
             return std::vector<double>{a, b, c};
           };
@@ -377,6 +388,9 @@ TEST("update applies the rules of math/updates.hpp") {
           expect("w", w, w0, false, tol, [&](auto i) { return step(i)[0]; });
           expect("m", m, m0, false, tol, [&](auto i) { return step(i)[1]; });
           expect("u", u, u0, false, tol, [&](auto i) { return step(i)[2]; });
+          expect("mean", mean, mean0, false, tol, [&](auto i) {
+            return spec.ema > 0 ? 0.75 * mean0[i] + 0.25 * step(i)[0] : mean0[i];
+          });
         }
       }
     }

@@ -76,10 +76,16 @@ void Algebra::multiply(const void* d, const void* x, void* y, std::int64_t n,
   run(multiply_, {.a = In(d), .b = In(x), .y = Out(y), .n = n, .reps = rows, .rep_b = true});
 }
 
-void Algebra::update(const math::UpdateSpec& spec, void* w, void* m, void* u, const void* g,
-                     const void* d, std::int64_t n) const {
-  run(update_,
-      {.w = Out(w), .m = Out(m), .u = Out(u), .g = In(g), .d = In(d), .n = n, .spec = spec});
+void Algebra::update(const math::UpdateSpec& spec, const UpdateArrays& a, std::int64_t n) const {
+  run(update_, {.w = Out(a.w),
+                .m = Out(a.m),
+                .u = Out(a.u),
+                .g = In(a.g),
+                .d = In(a.d),
+                .n = n,
+                .spec = spec,
+                .square = In(a.square),
+                .mean = Out(a.mean)});
 }
 
 double Algebra::step_curvature(const math::UpdateSpec& spec, const void* m, const void* u,

@@ -31,8 +31,13 @@ class Algebra {
 
   double step_curvature(const math::UpdateSpec& spec, const void* m, const void* u,
                         std::int64_t n) const;
-  void update(const math::UpdateSpec& spec, void* w, void* m, void* u, const void* g, const void* d,
-              std::int64_t n) const;
+  struct UpdateArrays {
+    void *w = nullptr, *m = nullptr, *u = nullptr;
+    const void *g = nullptr, *d = nullptr;
+    const double* square = nullptr;  // on the device
+    void* mean = nullptr;
+  };
+  void update(const math::UpdateSpec& spec, const UpdateArrays& a, std::int64_t n) const;
 
  private:
   // Other threads wait meanwhile, and for each other's recordings.

@@ -17,12 +17,15 @@ enum class UpdateKind : std::int32_t { sgd, adam, sophia };
 //        power' = power / 2 for d^2 and power for |d|.
 // sophia: w -= lr decay w;  m as in adam;  u = b2 u + (1-b2) d where there is a d;
 //        w -= lr clip(m / max(gamma u, eps), -1, 1)
+// First of all, g becomes g min(1, clip_norm / ||g||) or clip(g, -clip_value, clip_value), where
+// these are not zero; last of all, a mean of w becomes ema mean + (1 - ema) w (first step: w).
 struct UpdateSpec {
   UpdateKind kind = UpdateKind::sgd;
   double lr = 1e-3, momentum = 0, decay = 0;
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, power = 1, gamma = 1;
   double correction1 = 1, correction2 = 1;  // 1 - beta^t
   bool nesterov = false, first = false, decoupled = false, abs_moment = false;
+  double clip_norm = 0, clip_value = 0, ema = 0;
 };
 
 // What differs from step to step, in memory of the device, so that a recorded step can be run

@@ -9,6 +9,32 @@
 
 namespace hesscore::math {
 
+// The gradient within its limits; `square` is that of its norm.
+template <class T>
+struct Clip {
+  T scale, limit;
+
+  HC_HD Clip(const UpdateSpec& s, double square)
+      : scale(T(1)), limit(s.clip_value > 0 ? static_cast<T>(s.clip_value) : T(INFINITY)) {
+    const double norm = std::sqrt(square);
+    if (s.clip_norm > 0 && norm > s.clip_norm) scale = static_cast<T>(s.clip_norm / norm);
+  }
+  HC_HD T operator()(T g) const {
+    const T part = scale * g;
+    return part > limit ? limit : (part < -limit ? -limit : part);
+  }
+};
+
+// The exponential mean of w.
+template <class T>
+struct Averaged {
+  T keep, rest;
+
+  HC_HD explicit Averaged(const UpdateSpec& s)
+      : keep(static_cast<T>(s.first ? 0 : s.ema)), rest(static_cast<T>(s.first ? 1 : 1 - s.ema)) {}
+  HC_HD void step(T& mean, T w) const { mean = keep * mean + rest * w; }
+};
+
 template <class T>
 struct Sgd {
   T lr, momentum, decay;

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "optim/options.hpp"
+#include "solve/krylov.hpp"
 
 namespace hesscore {
 namespace {
@@ -31,13 +32,20 @@ class ElementwiseMethod final : public Optimizer::Impl {
   bool describe(math::StepRecord& r) const override;
   void allocate_scratch() override;
   void after_load() override;
+  bool averages() const override { return true; }
 
   math::UpdateSpec spec_at(std::uint64_t step) const;
+  void set_limits(math::UpdateSpec& spec) const {
+    spec.clip_norm = options().clip_norm;
+    spec.clip_value = options().clip_value;
+    spec.ema = options().ema;
+  }
   bool is_moderate(const math::UpdateSpec& spec) const;
   bool wants_diagonal(std::uint64_t step) const {
     return method_.diag && step % static_cast<std::uint64_t>(method_.interval) == 0;
   }
   using Spec = math::UpdateSpec;
+  Algebra::UpdateArrays arrays(const View& w, bool diagonal) const;
   void update(const Spec& spec, const View& w, bool diagonal) const;
   void scaled_update(const Spec& spec, const View& w) const;
   void guarded_update(const Spec& spec, const View& w, bool diagonal, const Mode& mode);
@@ -48,6 +56,7 @@ class ElementwiseMethod final : public Optimizer::Impl {
   const Elementwise method_;
   Vector *m_, *u_;
   Vector g_, d_;
+  Buffer square_;               // of the gradient's norm, where that is clipped
   bool guarded_ = false;        // moments may be immoderate
   std::vector<Vector> backup_;  // of w and the moments, when guarded
 };
@@ -55,6 +64,7 @@ class ElementwiseMethod final : public Optimizer::Impl {
 void ElementwiseMethod::allocate_scratch() {
   g_ = make_vector();
   if (method_.diag) d_ = make_vector();
+  if (options().clip_norm > 0) square_ = Buffer(f_.device(), sizeof(double));
   backup_.clear();
 }
 
@@ -70,12 +80,14 @@ math::UpdateSpec ElementwiseMethod::spec_at(std::uint64_t step) const {
   spec.correction1 = 1 - std::pow(spec.beta1, t);
   spec.correction2 = 1 - std::pow(spec.beta2, t);
   spec.first = step == 0;
+  set_limits(spec);
   return spec;
 }
 
 std::optional<DeviceUpdate> ElementwiseMethod::device_update() const {
   if (guarded_ || method_.interval > 1 || method_.delta > 0) return {};
-  DeviceUpdate update{.spec = method_.spec, .m = m_, .u = u_, .g = &g_};
+  DeviceUpdate update{.spec = method_.spec, .m = m_, .u = u_, .g = &g_, .mean = mean()};
+  set_limits(update.spec);
   if (method_.diag) {
     update.diag = {{*method_.diag, method_.samples}};
     update.d = &d_;
@@ -102,7 +114,8 @@ StepInfo ElementwiseMethod::attempt(const View& w, const Batch& batch, const Mod
   }
   StepInfo info{.loss = f_.evaluate(w, batch, out, mode)};
   require_finite(info.loss, mode);
-  const double norm_g = require_finite("gradient", g_, mode);
+  const double norm_g = info.grad_norm = require_finite("gradient", g_, mode);
+  require_norm(norm_g, mode);
   const double norm_d = diagonal ? require_finite("curvature", d_, mode) : 0;
   const bool decays = spec.decay > 0 && !spec.decoupled;
   const double norm_w = decays ? spec.decay * algebra().norm(w.data, n_) : 0;
@@ -127,24 +140,36 @@ bool ElementwiseMethod::is_moderate(const math::UpdateSpec& s) const {
 }
 
 void ElementwiseMethod::update(const Spec& spec, const View& w, bool diagonal) const {
+  if (spec.clip_norm > 0) {
+    const KrylovKernels kernels(f_.device(), dtype_);
+    kernels.dots({.x = In(g_.data()), .y = In(g_.data()), .result = Out(square_.data()), .n = n_});
+  }
   if (method_.delta > 0) return scaled_update(spec, w);
+  algebra().update(spec, arrays(w, diagonal), n_);
+}
+
+Algebra::UpdateArrays ElementwiseMethod::arrays(const View& w, bool diagonal) const {
   const auto data = [](const Vector* v) { return v != nullptr ? v->data() : nullptr; };
-  const void* d = diagonal ? d_.data() : nullptr;
-  algebra().update(spec, w.data, data(m_), data(u_), g_.data(), d, n_);
+  return {.w = w.data,
+          .m = data(m_),
+          .u = data(u_),
+          .g = g_.data(),
+          .d = diagonal ? d_.data() : nullptr,
+          .square = static_cast<const double*>(square_.data()),
+          .mean = data(mean())};
 }
 
 // Moments first, with w at rest; then, with the moments at rest, the step that they give.
 void ElementwiseMethod::scaled_update(const Spec& spec, const View& w) const {
-  const auto apply = [&](const Spec& s) {
-    algebra().update(s, w.data, m_->data(), u_->data(), g_.data(), d_.data(), n_);
-  };
+  Algebra::UpdateArrays to_moments = arrays(w, true);
+  to_moments.mean = nullptr;
   Spec moments = spec, step = spec;
   moments.lr = 0;
-  apply(moments);
+  algebra().update(moments, to_moments, n_);
   const double curvature = algebra().step_curvature(spec, m_->data(), u_->data(), n_);
   step.beta1 = step.beta2 = 1;
   step.lr *= std::min(method_.max_scale, std::sqrt(2 * method_.delta / curvature));
-  apply(step);
+  algebra().update(step, arrays(w, true), n_);
 }
 
 // Numbers near the end of the range: whether the update overflows is known only afterwards.
@@ -153,6 +178,7 @@ void ElementwiseMethod::guarded_update(const Spec& spec, const View& w, bool dia
   std::vector<void*> targets{w.data};
   if (m_ != nullptr) targets.push_back(m_->data());
   if (u_ != nullptr) targets.push_back(u_->data());
+  if (mean() != nullptr) targets.push_back(mean()->data());
   while (backup_.size() < targets.size()) backup_.push_back(make_vector());
   bool finite = true;
   for (std::size_t i = 0; i < targets.size(); ++i) {

@@ -50,7 +50,7 @@ class HessianFreeMethod final : public Optimizer::Impl {
   StepInfo attempt(const View& w, const Batch& batch, const Mode& mode) override;
   void allocate_scratch() override;
 
-  double linearise(const View& w, const Batch& batch, const Mode& mode, double damping);
+  StepInfo linearise(const View& w, const Batch& batch, const Mode& mode, double damping);
   SolveReport solve(const Point& at, double damping);
   SolveReport solve_from(double warm_start, const LinearOperator& A);
   Candidate best_iterate(const Point& at, std::int64_t last, double t);
@@ -89,9 +89,10 @@ StepInfo HessianFreeMethod::attempt(const View& w, const Batch& batch, const Mod
   const double damping = damping_ ? *damping_ : value_at("damping", method_.damping, mode.step);
   Mode trial = mode;  // the running statistics are to follow the batch at w alone
   trial.track = false;
-  const Point at{w, batch, trial, linearise(w, batch, mode, damping)};
+  StepInfo info = linearise(w, batch, mode, damping);
+  const Point at{w, batch, trial, info.loss};
   const SolveReport report = solve(at, damping);
-  StepInfo info{.loss = at.loss, .damping = damping, .iterations = report.iterations};
+  info.iterations = report.iterations;
   if (!damping_ && !method_.line_search) {
     take_unseen(w, mode, lr);
     return info;
@@ -116,14 +117,14 @@ StepInfo HessianFreeMethod::attempt(const View& w, const Batch& batch, const Mod
 
 // The gradient, and the preconditioner that belongs to it: 1 / (|HesScale| + lambda), or Martens'
 // (empirical Fisher diagonal + lambda)^-0.75.
-double HessianFreeMethod::linearise(const View& w, const Batch& batch, const Mode& mode,
-                                    double damping) {
+StepInfo HessianFreeMethod::linearise(const View& w, const Batch& batch, const Mode& mode,
+                                      double damping) {
   const bool hesscale = method_.preconditioner == "hesscale";
   Outputs out{.grad = &g_};
   if (preconditioner_) out.diag = {hesscale ? Diag::hesscale : Diag::empirical_fisher, &d_};
-  const double loss = f_.evaluate(w, batch, out, mode);
-  require_finite(loss, mode);
-  require_finite("gradient", g_, mode);
+  StepInfo info{.loss = f_.evaluate(w, batch, out, mode), .damping = damping};
+  require_finite(info.loss, mode);
+  info.grad_norm = require_finite("gradient", g_, mode);
   if (preconditioner_) {
     require_finite("curvature", d_, mode);
     algebra().power(d_.data(), damping, hesscale ? -1 : -0.75, inverse_, n_);
@@ -131,7 +132,7 @@ double HessianFreeMethod::linearise(const View& w, const Batch& batch, const Mod
       throw_non_finite("the preconditioner is not finite: it needs damping > 0", mode);
     }
   }
-  return loss;
+  return info;
 }
 
 // A start from the last step may end above the model's value at zero; zero is then the better one.

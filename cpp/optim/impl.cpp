@@ -73,6 +73,38 @@ double Optimizer::Impl::require_finite(const char* quantity, const Vector& v,
                    mode);
 }
 
+void Optimizer::Impl::require_norm(double norm, const Mode& mode) const {
+  if (options_.clip_norm > 0 && !std::isfinite(norm)) {
+    throw_non_finite("the gradient's norm overflows float64", mode);
+  }
+}
+
+void Optimizer::Impl::clip(Vector& g, double norm, Vector& scratch, const Mode& mode) const {
+  require_norm(norm, mode);
+  if (options_.clip_norm > 0 && norm > options_.clip_norm) {
+    algebra_->scale(options_.clip_norm / norm, g.data(), g.data(), n_);
+  }
+  if (options_.clip_value > 0) {  // a step of SGD from zero
+    algebra_->fill(0, scratch.data(), n_);
+    algebra_->update({.lr = -1, .clip_value = options_.clip_value},
+                     {.w = scratch.data(), .g = g.data()}, n_);
+    algebra_->copy(scratch.data(), g.data(), n_);
+  }
+}
+
+void Optimizer::Impl::set(const StepOptions& options) {
+  options_ = options;
+  if (options.ema > 0) mean_ = &add_vector("ema");
+}
+
+Vector Optimizer::Impl::ema() const {
+  if (mean_ == nullptr) throw StateError("ema", "an optimizer with the option ema", "one without");
+  if (!algebra_ || steps_ == 0) throw StateError("ema", "a step before", "none");
+  Vector copy = make_vector();
+  algebra_->copy(mean_->data(), copy.data(), n_);
+  return copy;
+}
+
 Optimizer::State Optimizer::Impl::state() const {
   if (pending_) return *pending_;
   State state;

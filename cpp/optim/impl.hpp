@@ -34,6 +34,8 @@ class Optimizer::Impl {
   using OnStep = std::function<bool(const StepInfo&)>;
   std::int64_t run(const View& w, const Batch& data, const RunOptions& options, std::int64_t epoch,
                    std::int64_t first, std::int64_t count, const OnStep& on_step);
+  void set(const StepOptions& options);  // before anything else
+  Vector ema() const;
   State state() const;
   void load_state(const State& state);
 
@@ -48,6 +50,8 @@ class Optimizer::Impl {
   // Throws OptionError for batches too small for the method.
   virtual void check_rows(std::int64_t) const {}
   virtual void after_load() {}
+  // Does `attempt` move the mean of w?
+  virtual bool averages() const { return false; }
   // Throws StateError on scalars that no step leaves behind.
   virtual void check_scalars(const Optimizer::State&) const {}
 
@@ -62,6 +66,12 @@ class Optimizer::Impl {
   Vector make_vector() const { return make_vector(n_); }
   Vector make_vector(std::int64_t size) const { return Vector(f_.device(), dtype_, size); }
   const Algebra& algebra() const { return *algebra_; }
+  const StepOptions& options() const { return options_; }
+  Vector* mean() const { return mean_; }
+  // Clips a finite gradient of this norm, by means of as many numbers elsewhere.
+  void clip(Vector& g, double norm, Vector& scratch, const Mode& mode) const;
+  // A norm to clip by must be a number.
+  void require_norm(double norm, const Mode& mode) const;
 
   // Throw NonFiniteError, saying which quantity at which parameter in which step. The second
   // returns the norm, which is infinite if its square overflows float64.
@@ -96,6 +106,8 @@ class Optimizer::Impl {
   void check_state(const State& state) const;
   void upload(const State& state);
 
+  StepOptions options_;
+  Vector* mean_ = nullptr;  // of w
   std::map<std::string, Vector> vectors_;
   std::map<std::string, std::int64_t> sizes_;
   std::map<std::string, double> scalars_;

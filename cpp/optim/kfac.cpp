@@ -67,7 +67,7 @@ class KfacMethod final : public Optimizer::Impl {
   void make_operators();
 
   bool adaptive() const { return !method_.momentum; }
-  double linearise(const View& w, const Batch& batch, const Mode& mode);
+  StepInfo linearise(const View& w, const Batch& batch, const Mode& mode);
   bool invert(const Mode& mode, double damping);
   void find_direction(const Mode& mode);
   Step find_step(double lr, double damping, bool model_wanted);
@@ -136,7 +136,8 @@ void KfacMethod::make_operators() {
 StepInfo KfacMethod::attempt(const View& w, const Batch& batch, const Mode& mode) {
   const double lr = value_at("lr", method_.lr, mode.step);
   const double damping = damping_ ? *damping_ : value_at("damping", method_.damping, mode.step);
-  StepInfo info{.loss = linearise(w, batch, mode), .damping = damping};
+  StepInfo info = linearise(w, batch, mode);
+  info.damping = damping;
   if (!invert(mode, damping)) return refuse(info);
   find_direction(mode);
   Mode still = mode;  // the running statistics are to follow the batch at w alone
@@ -160,32 +161,32 @@ StepInfo KfacMethod::attempt(const View& w, const Batch& batch, const Mode& mode
 }
 
 // Loss, gradient and, where they are due, the averages that go on with this batch's factors.
-double KfacMethod::linearise(const View& w, const Batch& batch, const Mode& mode) {
+StepInfo KfacMethod::linearise(const View& w, const Batch& batch, const Mode& mode) {
   const auto interval = static_cast<std::uint64_t>(method_.interval);
   factors_.renewed = mode.step % interval == 0;
-  double loss = 0;
+  StepInfo info;
   if (factors_.renewed) {
     const std::uint64_t seed = step_seed(mode.seed, mode.step) >> 1;  // one that f.kron takes, too
     const KroneckerOptions options{.kind = method_.kind, .seed = seed};
-    loss =
+    info.loss =
         evaluate_factors(f_.impl(), w, batch, options, mode, factors_.next.data(), {.grad = &g_});
   } else {
-    loss = f_.evaluate(w, batch, {.grad = &g_}, mode);
+    info.loss = f_.evaluate(w, batch, {.grad = &g_}, mode);
   }
-  require_finite(loss, mode);
-  require_finite("gradient", g_, mode);
+  require_finite(info.loss, mode);
+  info.grad_norm = require_finite("gradient", g_, mode);
   if (method_.weight_decay > 0) {
     algebra().axpby(method_.weight_decay, w.data, 1, g_.data(), n_);
     require_finite("gradient with decay", g_, mode);
   }
-  if (!factors_.renewed) return loss;
+  if (!factors_.renewed) return info;
   if (!algebra().all_finite(factors_.next.data(), layout_->factors)) {
     throw_non_finite("a Kronecker factor is not finite", mode);
   }
   const auto k = static_cast<double>(mode.step / interval + 1);
-  const double kept = std::min(1 - 1 / k, method_.ema);
+  const double kept = std::min(1 - 1 / k, method_.factor_ema);
   algebra().axpby(kept, factors_.now.data(), 1 - kept, factors_.next.data(), layout_->factors);
-  return loss;
+  return info;
 }
 
 // The inverses of the averages, where they are due. False: more damping may make them definite.

@@ -57,7 +57,7 @@ StepInfo LbfgsMethod::attempt(const View& w, const Batch& batch, const Mode& mod
   const double lr = value_at("lr", method_.lr, mode.step);
   StepInfo info{.loss = f_.evaluate(w, batch, {.grad = &g_}, mode)};
   require_finite(info.loss, mode);
-  const double norm = require_finite("gradient", g_, mode);
+  const double norm = info.grad_norm = require_finite("gradient", g_, mode);
   double slope = find_direction();
   if (!(slope < 0)) {  // rounding has used the pairs up
     kept_ = 0;

@@ -57,7 +57,7 @@ StepInfo NewtonMethod::attempt(const View& w, const Batch& batch, const Mode& mo
   StepInfo info{.damping = value_at("damping", method_.damping, mode.step)};
   info.loss = f_.evaluate(w, batch, {.grad = &g_}, mode);
   require_finite(info.loss, mode);
-  require_finite("gradient", g_, mode);
+  info.grad_norm = require_finite("gradient", g_, mode);
   Mode still = mode;  // the running statistics are to follow the evaluation alone
   still.track = false;
   curvature_.move_to(w, batch, still, /*snapshot=*/false);

@@ -6,9 +6,10 @@
 
 namespace hesscore {
 
-Optimizer::Optimizer(const Objective& f, Method method) {
-  validate(method);
+Optimizer::Optimizer(const Objective& f, Method method, const StepOptions& options) {
+  validate(method, options);
   impl_ = std::visit([&](const auto& m) { return make_method(f, m); }, method);
+  impl_->set(options);
 }
 
 Optimizer::~Optimizer() = default;
@@ -22,6 +23,7 @@ std::int64_t Optimizer::run(View w, const Batch& data, const RunOptions& options
   return impl_->run(w, data, options, epoch, first, count, on_step);
 }
 
+Vector Optimizer::ema() const { return impl_->ema(); }
 Optimizer::State Optimizer::state() const { return impl_->state(); }
 void Optimizer::load_state(const State& state) { impl_->load_state(state); }
 

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 
 namespace hesscore {
 namespace {
@@ -145,15 +146,48 @@ void check(const Kfac& m) {
   if (m.momentum) fraction("momentum", *m.momentum);
   non_negative("weight_decay", m.weight_decay);
   non_negative("kl_clip", m.kl_clip);
-  fraction("ema", m.ema);
+  fraction("factor_ema", m.factor_ema);
   at_least_one("interval", m.interval);
   at_least_one("inverse_interval", m.inverse_interval);
 }
 
+// Methods by name, and whether they take a clipped gradient.
+struct Named {
+  const char* name;
+  bool clips;
+};
+constexpr Named kMethods[] = {{"sgd", true},           {"adam", true},
+                              {"adamw", true},         {"adahessian", true},
+                              {"adahesscale", true},   {"adahesscale_gn", true},
+                              {"bl89", true},          {"chainrule_adam", true},
+                              {"sophia_g", true},      {"sophia_h", true},
+                              {"gauss_newton", false}, {"hessian_free", false},
+                              {"trust_region", false}, {"newton", false},
+                              {"lbfgs", false},        {"replica_newton", true},
+                              {"kfac", false}};
+static_assert(std::size(kMethods) == std::variant_size_v<Method>);
+
+void check(const StepOptions& o, const Method& method) {
+  non_negative("clip_norm", o.clip_norm);
+  non_negative("clip_value", o.clip_value);
+  fraction("ema", o.ema);
+  require(o.clip_norm == 0 || o.clip_value == 0, "clip_value", "0 with clip_norm", o.clip_value);
+  const Named& named = kMethods[method.index()];
+  if ((o.clip_norm == 0 && o.clip_value == 0) || named.clips) return;
+  std::string all;
+  for (const Named& m : kMethods) {
+    if (m.clips) all += (all.empty() ? "" : ", ") + std::string(m.name);
+  }
+  throw OptionError(o.clip_norm > 0 ? "clip_norm" : "clip_value",
+                    "a method that takes a clipped gradient (" + all + ")",
+                    std::string(named.name) + ", whose model or line search wants the gradient");
+}
+
 }  // namespace
 
-void validate(const Method& method) {
+void validate(const Method& method, const StepOptions& options) {
   std::visit([](const auto& m) { check(m); }, method);
+  check(options, method);
 }
 
 double value_at(const char* name, const Rate& rate, std::uint64_t step) {

@@ -6,7 +6,7 @@
 namespace hesscore {
 
 // Throws OptionError with the name of the option, what was expected and what came.
-void validate(const Method& method);
+void validate(const Method& method, const StepOptions& options = {});
 
 // The value of a rate at a step, finite and >= 0, or OptionError.
 double value_at(const char* name, const Rate& rate, std::uint64_t step);

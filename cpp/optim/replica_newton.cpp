@@ -83,10 +83,11 @@ StepInfo ReplicaNewtonMethod::attempt(const View& w, const Batch& batch, const M
   info.loss = gradients(at, carries());
   if (!f_.graph().buffers().empty()) info.loss = f_.evaluate(w, batch, {}, mode);
   require_finite(info.loss, mode);
-  require_finite("gradient", z_, mode);
+  info.grad_norm = require_finite("gradient", z_, mode);
   if (method_.form == ReplicaForm::paired) pair(at, lr);
   if (method_.form == ReplicaForm::centred) evaluate_offsets(at, lr);
   if (carries()) leave_mean();
+  clip(z_, info.grad_norm, mean_, mode);
   const SecantFit fit = pairs_->fit(W_.data(), G_.data(), z_.data(), method_.rtol);
   if (!fit.finite) throw_non_finite("a difference of gradients is not finite", mode);
   info.eigenvalue = fit.eigenvalue;

@@ -28,6 +28,10 @@ StepInfo Optimizer::Impl::careful_step(const View& w, const Batch& batch,
       attempt(w, batch, {.train = true, .seed = dropout_seed, .step = taken, .track = true});
   info.step = static_cast<std::int64_t>(taken) + 1;
   if (info.accepted) {
+    if (mean_ != nullptr && !averages()) {
+      const double keep = taken == 0 ? 0 : options_.ema;
+      algebra_->axpby(1 - keep, w.data, keep, mean_->data(), n_);
+    }
     steps_ += 1;
     f_.impl().accept_statistics();
   }

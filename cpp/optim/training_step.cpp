@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "backend/keys/krylov.hpp"
+
 namespace hesscore {
 namespace {
 
@@ -11,7 +13,7 @@ namespace {
 constexpr std::int64_t kAlignment = 256;
 constexpr std::int64_t kIntegerBytes = sizeof(std::int64_t);
 
-enum : int { kPortMomentum = 128, kPortSecond, kPortCount };
+enum : int { kPortMomentum = 128, kPortSecond, kPortCount, kPortAverage };
 
 bool is_sampled(int port) { return port == kPortY || port == kPortSampleWeight || port >= kPortX; }
 
@@ -26,6 +28,13 @@ Plan make_plan(const Objective::Impl& f, const Request& r, const DeviceUpdate& u
     itself.watch = r.watched;
     e.call<kernels::Axpby>({.x = w, .y = itself, .n = f.graph().num_params(), .a = 1, .b = 0});
   }
+  Out square;
+  if (u.spec.clip_norm > 0) {
+    square = e.temporary(1, sizeof(double));
+    square.watch = r.watched;
+    const Operand g = e.external(kPortGrad);
+    e.call<kernels::RowDots>({.x = g, .y = g, .result = square, .n = f.graph().num_params()});
+  }
   e.call<kernels::Update>({.w = w,
                            .m = given(u.m, kPortMomentum),
                            .u = given(u.u, kPortSecond),
@@ -34,7 +43,9 @@ Plan make_plan(const Objective::Impl& f, const Request& r, const DeviceUpdate& u
                            .n = f.graph().num_params(),
                            .spec = u.spec,
                            .record = record,
-                           .count = e.external(kPortCount)});
+                           .count = e.external(kPortCount),
+                           .square = square,
+                           .mean = given(u.mean, kPortAverage)});
   if (r.tracked) Sweep(f.graph(), e, r.batch, r.train, true).track();
   return Plan(std::move(e), f.device());
 }
@@ -101,6 +112,7 @@ void TrainingStep::bind(const StepRows& rows, const DeviceUpdate& u) {
   bind_vector(kPortSecond, u.u);
   bind_vector(kPortGrad, u.g);
   bind_vector(kPortDiag, u.d);
+  bind_vector(kPortAverage, u.mean);
 }
 
 void TrainingStep::run(std::int64_t steps, const StepMemory& memory) {

@@ -12,7 +12,7 @@ namespace hesscore {
 struct DeviceUpdate {
   math::UpdateSpec spec;  // but for what a record says
   std::vector<DiagRequest> diag;
-  const Vector *m = nullptr, *u = nullptr, *g = nullptr, *d = nullptr;
+  const Vector *m = nullptr, *u = nullptr, *g = nullptr, *d = nullptr, *mean = nullptr;
 };
 
 // Where a step finds its samples: at the ports of an evaluation, or gathered to there from the same

@@ -56,11 +56,12 @@ TrustRegionResult TrustRegionMethod::solve(const View& w, const Batch& batch, co
 StepInfo TrustRegionMethod::attempt(const View& w, const Batch& batch, const Mode& mode) {
   const double before = f_.evaluate(w, batch, {.grad = &g_}, mode);
   require_finite(before, mode);
-  require_finite("gradient", g_, mode);
+  const double norm = require_finite("gradient", g_, mode);
   Mode trial = mode;  // the running statistics are to follow the batch at w alone
   trial.track = false;
   const TrustRegionResult found = solve(w, batch, trial);
-  StepInfo info{.loss = before, .radius = radius_, .iterations = found.report.iterations};
+  StepInfo info{.loss = before, .grad_norm = norm, .radius = radius_};
+  info.iterations = found.report.iterations;
 
   algebra().copy(w.data, trial_.data(), n_);
   algebra().axpby(1, step_.data(), 1, trial_.data(), n_);

@@ -62,13 +62,13 @@ class Optimizer:
     replica_newton     lr, replicas, form ("paired", "centred", "carried"), span_step, rtol, ritz:
                        quasi-Newton from differences of M replicas' gradients (Arnold & Wang), below
     kfac               lr, damping_rule, damping, momentum ("adaptive" or a number), weight_decay,
-                       kl_clip, kind (as in `Objective.kron`), ema, interval, inverse_interval:
-                       natural gradients of Kronecker factors (see below)
+                       kl_clip, kind (as in `Objective.kron`), factor_ema, interval,
+                       inverse_interval: natural gradients of Kronecker factors (see below)
     ================== ============================================================================
 
     kfac (Martens & Grosse 2015; convolutions: Grosse & Martens 2016) keeps moving averages of the
-    factors of `Objective.kron`, with weight ``min(1 - 1/k, ema)`` in the k-th update, one in every
-    `interval`-th step, and their inverses, made in the first three and in every
+    factors of `Objective.kron`, with weight ``min(1 - 1/k, factor_ema)`` in the k-th update, one in
+    every `interval`-th step, and their inverses, made in the first three and in every
     `inverse_interval`-th step and damped as by `KroneckerFactors.inverse`, by
     ``lambda + weight_decay``. With d minus the product of the inverse and the gradient,
     ``momentum="adaptive"`` takes `lr` times the combination of d and the last step that minimises
@@ -105,6 +105,15 @@ class Optimizer:
         What to minimise.
     method : str
         One of the table; `hesscore.optim.methods` has the defaults.
+    clip_norm, clip_value : float, optional
+        The gradient of the loss is clipped before anything is made of it (moments, weight decay,
+        the z of replica_newton): scaled to a norm of at most clip_norm, or each element cut to
+        [-clip_value, clip_value]; one of the two. Curvature is that of the loss itself. Refused by
+        gauss_newton, hessian_free, trust_region, newton, lbfgs and kfac, whose models or line
+        searches want the gradient as it is.
+    ema : float in (0, 1), optional
+        Keeps a mean of w, `ema`: w itself after the first step, then ``ema * mean + (1 - ema) * w``
+        after each step that is accepted.
     **options
         One of the table's row.
 
@@ -127,7 +136,16 @@ class Optimizer:
     ([2.0, -1.0, 0.5], True)
     """
 
-    def __init__(self, f: Objective, method: str, **options: Any) -> None:
+    def __init__(
+        self,
+        f: Objective,
+        method: str,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        ema: float | None = None,
+        **options: Any,
+    ) -> None:
         if not isinstance(f, Objective):
             raise OptionError.about("f", "an Objective", repr(f))
         if method not in methods:
@@ -142,11 +160,36 @@ class Optimizer:
         self.method = method
         self.options = {**methods[method], **options}
         self._borrowed = options  # the engine calls the schedules in it
-        self._core = _core.Optimizer(f._core, method, options)
+        limits = {"clip_norm": clip_norm, "clip_value": clip_value, "ema": ema}
+        self._limits = {k: _positive(k, v) for k, v in limits.items() if v is not None}
+        numbers = (self._limits.get(name, 0.0) for name in limits)
+        self._core = _core.Optimizer(f._core, method, options, *numbers)
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{k}={v!r}" for k, v in self.options.items())
+        options = ", ".join(f"{k}={v!r}" for k, v in {**self.options, **self._limits}.items())
         return f"Optimizer({self.method!r}, {options})"
+
+    @property
+    def ema(self) -> Any:
+        """A copy of the mean of w that the option `ema` keeps: an array like w.
+
+        Raises
+        ------
+        StateError
+            Without that option, or before the first step (after `load_state_dict` too, as w's dtype
+            and device are not known then; ``state_dict()["ema"]`` has it in float64).
+
+        Examples
+        --------
+        >>> import numpy as np, hesscore as hc
+        >>> f = hc.Objective(hc.Linear(1, 1, bias=False), hc.MSELoss())
+        >>> w, x, y = np.zeros(1), np.ones((1, 1)), np.ones((1, 1))
+        >>> opt = hc.Optimizer(f, "sgd", lr=0.25, ema=0.9)
+        >>> path = [opt.step(w, x, y) and w.item() for _ in range(3)]
+        >>> path, opt.ema.round(4).tolist()
+        ([0.5, 0.75, 0.875], [0.56])
+        """
+        return self._core.ema()
 
     def step(self, w: Any, x: Any, y: Any, sample_weight: Any = None) -> _core.StepInfo:
         """Take one step on a batch; `w` is updated in place.
@@ -162,7 +205,8 @@ class Optimizer:
         Returns
         -------
         StepInfo
-            loss (before the step), step (from 1), accepted, and where the method has them damping,
+            loss (before the step), step (from 1), accepted, grad_norm (before clipping; nan where
+            a device took the step by itself), and where the method has them damping,
             rho (actual over predicted reduction), radius, iterations (of CG or Lanczos; of lbfgs,
             evaluations), negative_eigenvalues, eigenvalue and fell_back (replica_newton).
 
@@ -289,6 +333,13 @@ class Optimizer:
             elif name != "method":
                 scalars[name] = _check.number(f"state[{name!r}]", value, StateError)
         self._core.load_state(vectors, scalars)
+
+
+def _positive(name: str, value: Any) -> float:
+    number = _check.number(name, value)
+    if number <= 0:
+        raise OptionError.about(name, "a finite number > 0 or None", repr(value))
+    return number
 
 
 def _rows(X: Any) -> int:

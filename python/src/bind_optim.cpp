@@ -17,16 +17,19 @@ namespace {
 // One optimizer for Python: the engine's is where w lives, so it moves when the first w arrives.
 class PyOptimizer {
  public:
-  PyOptimizer(const PyObjective& objective, const std::string& method, const nb::dict& options)
+  PyOptimizer(const PyObjective& objective, const std::string& method, const nb::dict& options,
+              const StepOptions& step_options)
       : f(objective),
         method_(make_method(method, options)),
-        engine_(std::make_shared<Optimizer>(f.on(host()), method_)) {}
+        step_options_(step_options),
+        engine_(std::make_shared<Optimizer>(f.on(host()), method_, step_options_)) {}
 
   // Calls `body` with the engine's optimizer at `place`, without the GIL. It stays there once that
   // has succeeded.
   void at(const Place& place, const std::function<void(Optimizer&)>& body);
   Optimizer::State state() const;
   void load_state(const Optimizer::State& state);
+  NewObject ema() const;
 
   const PyObjective& f;
 
@@ -34,6 +37,7 @@ class PyOptimizer {
   class Turn;  // of one call at a time
 
   Method method_;
+  StepOptions step_options_;
   std::shared_ptr<Optimizer> engine_;
   int index_ = -1;  // of the CUDA device
   bool used_ = false, busy_ = false;
@@ -63,7 +67,7 @@ void PyOptimizer::at(const Place& place, const std::function<void(Optimizer&)>& 
     const Objective& objective = f.on(place);
     const Optimizer::State now = state();
     work(place, [&] {
-      engine = std::make_shared<Optimizer>(objective, method_);
+      engine = std::make_shared<Optimizer>(objective, method_, step_options_);
       engine->load_state(now);
     });
   }
@@ -78,6 +82,17 @@ Optimizer::State PyOptimizer::state() const {
   Optimizer::State state;
   work(place_at(index_), [&] { state = engine->state(); });
   return state;
+}
+
+NewObject PyOptimizer::ema() const {
+  const std::shared_ptr<Optimizer> engine = engine_;
+  const Place place = place_at(index_);
+  Vector mean;
+  work(place, [&] { mean = engine->ema(); });
+  const NewArray out(place, mean.dtype(), {mean.size()});
+  copy(place, out.view.data, mean.data(),
+       static_cast<std::size_t>(mean.size()) * size_of(mean.dtype()));
+  return out.object;
 }
 
 void PyOptimizer::load_state(const Optimizer::State& state) {
@@ -243,6 +258,8 @@ void bind_optim(nb::module_& m) {
       .def_ro("loss", &StepInfo::loss, "loss of the batch before the step")
       .def_ro("step", &StepInfo::step, "number of this step, from 1")
       .def_ro("accepted", &StepInfo::accepted, "False: w was left as it was")
+      .def_ro("grad_norm", &StepInfo::grad_norm,
+              "norm of the gradient before clipping; nan where a device took the step by itself")
       .def_ro("damping", &StepInfo::damping, "damping of the step")
       .def_ro("rho", &StepInfo::rho, "actual over predicted reduction")
       .def_ro("radius", &StepInfo::radius, "radius of the step (trust_region)")
@@ -254,12 +271,19 @@ void bind_optim(nb::module_& m) {
       .def_ro("iterations", &StepInfo::iterations, "of CG or Lanczos; lbfgs: evaluations")
       .def("__repr__", &step_text);
   nb::class_<PyOptimizer>(m, "Optimizer")
-      .def(nb::init<const PyObjective&, const std::string&, const nb::dict&>(), "f"_a, "method"_a,
-           "options"_a, nb::keep_alive<1, 2>())
+      .def(
+          "__init__",
+          [](PyOptimizer* self, const PyObjective& f, const std::string& method,
+             const nb::dict& options, double clip_norm, double clip_value, double ema) {
+            new (self) PyOptimizer(f, method, options, {clip_norm, clip_value, ema});
+          },
+          "f"_a, "method"_a, "options"_a, "clip_norm"_a, "clip_value"_a, "ema"_a,
+          nb::keep_alive<1, 2>())
       .def("step", &step, "w"_a.none(), "x"_a.none(), "y"_a.none(), "sample_weight"_a.none())
       .def("run", &run, "w"_a.none(), "x"_a.none(), "y"_a.none(), "sample_weight"_a.none(),
            "batch_size"_a, "first_epoch"_a, "epochs"_a, "shuffle_seed"_a, "shuffle"_a,
            "dropout_seed"_a, "on_step"_a.none(), "progress"_a.none())
+      .def("ema", &PyOptimizer::ema)
       .def("state", &state)
       .def("load_state", &load_state, "vectors"_a, "scalars"_a);
 }

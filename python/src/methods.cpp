@@ -145,7 +145,7 @@ void visit_fields(Kfac& m, const Visit& visit) {
   visit("weight_decay", m.weight_decay);
   visit("kl_clip", m.kl_clip);
   visit("kind", m.kind);
-  visit("ema", m.ema);
+  visit("factor_ema", m.factor_ema);
   visit("interval", m.interval);
   visit("inverse_interval", m.inverse_interval);
 }

@@ -120,7 +120,7 @@ def inverse(factor, damping):
 
 
 def kfac(net, w, batches, lr=1.0, damping=1.0, damping_rule="lm", momentum="adaptive",
-         weight_decay=0.0, kl_clip=0.0, kind="exact", ema=0.95, interval=1,
+         weight_decay=0.0, kl_clip=0.0, kind="exact", factor_ema=0.95, interval=1,
          inverse_interval=20):  # fmt: skip
     """Yield (w, loss, damping, rho) of every step."""
     averages, inverses = [], []
@@ -135,7 +135,7 @@ def kfac(net, w, batches, lr=1.0, damping=1.0, damping_rule="lm", momentum="adap
         loss, g = net.loss(w, x, y), net.gradient(w, x, y) + weight_decay * w
         if t % interval == 0:
             k = t // interval + 1
-            e = min(1 - 1 / k, ema)
+            e = min(1 - 1 / k, factor_ema)
             fresh = net.factors(w, x, y, kind, t)
             averages = [(i, e * a0 + (1 - e) * a, e * g0 + (1 - e) * g1)
                         for (i, a, g1), (_, a0, g0) in zip(fresh, averages or fresh,

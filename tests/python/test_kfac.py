@@ -37,7 +37,7 @@ def check(net, f, w, x, y, **options):
 
 OPTIONS = [
     {},
-    {"kind": "empirical", "ema": 0.8, "weight_decay": 0.02},
+    {"kind": "empirical", "factor_ema": 0.8, "weight_decay": 0.02},
     {"momentum": 0.9, "lr": 0.05, "damping": 0.1},
     {"momentum": 0.0, "lr": lambda t: 0.3 / (1 + t), "damping_rule": "constant",
      "damping": lambda t: 0.5 * 0.99**t},
@@ -171,9 +171,9 @@ def test_networks_without_factors_are_refused_at_once():
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("momentum", "fast"), ("momentum", 1.0), ("momentum", True), ("kind", "true"), ("ema", 1.0),
-     ("damping", 0.0), ("kl_clip", -1.0), ("interval", 0), ("inverse_interval", 1.5),
-     ("weight_decay", np.inf), ("lr", -1.0)],
+    [("momentum", "fast"), ("momentum", 1.0), ("momentum", True), ("kind", "true"),
+     ("factor_ema", 1.0), ("damping", 0.0), ("kl_clip", -1.0), ("interval", 0),
+     ("inverse_interval", 1.5), ("weight_decay", np.inf), ("lr", -1.0)],
 )  # fmt: skip
 def test_bad_options(option, value):
     with pytest.raises(hc.OptionError) as error:
@@ -184,6 +184,6 @@ def test_bad_options(option, value):
 def test_defaults_are_those_of_the_paper():
     assert hc.optim.methods["kfac"] == {
         "lr": 1.0, "damping_rule": "lm", "damping": 1.0, "momentum": "adaptive",
-        "weight_decay": 0.0, "kl_clip": 0.0, "kind": "mc", "ema": 0.95, "interval": 1,
+        "weight_decay": 0.0, "kl_clip": 0.0, "kind": "mc", "factor_ema": 0.95, "interval": 1,
         "inverse_interval": 20,
     }  # fmt: skip

@@ -134,11 +134,13 @@ def shards(n, count):
 class ByHand:
     """The method in NumPy, by singular values of G instead of its Gram matrix."""
 
-    def __init__(self, f, lr, replicas, form="paired", span_step=1.0, rtol=1e-2, ritz=False):
+    def __init__(
+        self, f, lr, replicas, form="paired", span_step=1.0, rtol=1e-2, ritz=False, clip=lambda z: z
+    ):
         self.f, self.lr, self.M, self.form = f, lr, replicas, form
         self.span_step, self.rtol, self.ritz = span_step, rtol, ritz
         self.offsets = np.zeros((replicas, f.num_params))
-        self.fell_back = False
+        self.fell_back, self.clip = False, clip
 
     def grad(self, w, x, y):
         return self.f.value_and_grad(w, x, y)[1]
@@ -159,6 +161,7 @@ class ByHand:
         if self.form == "centred":
             G = np.array([self.grad(w + v, x, y) for v in W])
             W, G = W - p @ W, G - p @ G
+        z = self.clip(z)
         left, sizes, right = np.linalg.svd(G, full_matrices=False)
         keep = sizes > self.rtol * sizes[0]
         U = right[keep].T

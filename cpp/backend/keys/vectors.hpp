@@ -50,7 +50,8 @@ struct Power {  // y = (|x| + shift)^exponent
 
 // One optimizer update over the flat vectors (math/updates.hpp): w, the moments m and u in place.
 // With a record (math::StepRecord) its rate and corrections replace those of the spec, and nothing
-// is written while the device's alarm is raised; else `count`, an int64, becomes one more.
+// is written while the device's alarm is raised; else `count`, an int64, becomes one more. `square`
+// (float64) is that of g's norm, for spec.clip_norm; `mean` the one that follows w.
 struct Update {
   static constexpr std::string_view name = "update";
   struct Args {
@@ -60,7 +61,9 @@ struct Update {
     math::UpdateSpec spec;
     In record = {};
     Out count = {};
-    HC_OPERANDS(w, m, u, g, d, record, count)
+    In square = {};
+    Out mean = {};
+    HC_OPERANDS(w, m, u, g, d, record, count, square, mean)
   };
 };
 

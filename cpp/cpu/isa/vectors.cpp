@@ -59,18 +59,35 @@ void power(void*, const kernels::Power::Args& a) {
 }
 
 template <class T>
+math::Clip<T> clip_of(const kernels::Update::Args& a) {
+  return {a.spec, a.square ? *a.square.as<double>() : 0};
+}
+
+template <class T>
+void average(const kernels::Update::Args& a, std::int64_t first, std::int64_t n) {
+  if (!a.mean) return;
+  const math::Averaged<T> rule(a.spec);
+  T* mean = a.mean.as<T>() + first;
+  const T* w = a.w.as<T>() + first;
+#pragma GCC ivdep
+  for (std::int64_t i = 0; i < n; ++i) rule.step(mean[i], w[i]);
+}
+
+template <class T>
 void sgd(const kernels::Update::Args& a) {
   for_blocks(a.n, 1, [&](std::int64_t first, std::int64_t n) {
     const math::Sgd<T> rule(a.spec);
+    const math::Clip<T> clip = clip_of<T>(a);
     T *w = a.w.as<T>() + first, *m = advance(a.m.as<T>(), first);
     const T* g = a.g.as<T>() + first;
     if (!a.m || a.spec.momentum == 0) {
 #pragma GCC ivdep
-      for (std::int64_t i = 0; i < n; ++i) rule.step(w[i], g[i]);
+      for (std::int64_t i = 0; i < n; ++i) rule.step(w[i], clip(g[i]));
     } else {
 #pragma GCC ivdep
-      for (std::int64_t i = 0; i < n; ++i) rule.step(w[i], m[i], g[i]);
+      for (std::int64_t i = 0; i < n; ++i) rule.step(w[i], m[i], clip(g[i]));
     }
+    average<T>(a, first, n);
   });
 }
 
@@ -78,15 +95,17 @@ template <class T, class Rule>
 void with_moments(const kernels::Update::Args& a) {
   for_blocks(a.n, 1, [&](std::int64_t first, std::int64_t n) {
     const Rule rule(a.spec);
+    const math::Clip<T> clip = clip_of<T>(a);
     T *w = a.w.as<T>() + first, *m = a.m.as<T>() + first, *u = a.u.as<T>() + first;
     const T *g = a.g.as<T>() + first, *d = advance(a.d.as<T>(), first);
     if (!a.d) {
 #pragma GCC ivdep
-      for (std::int64_t i = 0; i < n; ++i) rule.step(w[i], m[i], u[i], g[i], nullptr);
+      for (std::int64_t i = 0; i < n; ++i) rule.step(w[i], m[i], u[i], clip(g[i]), nullptr);
     } else {
 #pragma GCC ivdep
-      for (std::int64_t i = 0; i < n; ++i) rule.step(w[i], m[i], u[i], g[i], d + i);
+      for (std::int64_t i = 0; i < n; ++i) rule.step(w[i], m[i], u[i], clip(g[i]), d + i);
     }
+    average<T>(a, first, n);
   });
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -152,8 +153,8 @@ struct ReplicaNewton {
   bool ritz = false;   // the step takes 1 / (largest Ritz value) for lr, where that is positive
 };
 // KFAC (Martens & Grosse 2015; convolutions: Grosse & Martens 2016). Of Kronecker factors, moving
-// averages with weight min(1 - 1/k, ema) in their k-th update; the natural gradient n of their
-// inverse, damped by sqrt(damping + weight_decay) on both sides. Steps, momentum none: what
+// averages with weight min(1 - 1/k, factor_ema) in their k-th update; the natural gradient n of
+// their inverse, damped by sqrt(damping + weight_decay) on both sides. Steps, momentum none: what
 // minimises the Gauss-Newton model of the batch among the combinations of n and the last step; a
 // number: lr times a heavy ball's velocity. They are shortened such that lr^2 n'g is at most
 // kl_clip. lm: in every fifth step lambda shrinks by (19/20)^5 above a ratio of 3/4, and grows by
@@ -166,7 +167,7 @@ struct Kfac {
   double weight_decay = 0;              // of weight_decay / 2 |w|^2 in the loss
   double kl_clip = 0;                   // 0: none
   Factors kind = Factors::mc;           // labels are drawn anew in each step
-  double ema = 0.95;
+  double factor_ema = 0.95;
   std::int64_t interval = 1;           // steps from one update of the averages to the next
   std::int64_t inverse_interval = 20;  // and of their inverses, but for the first three steps
 };
@@ -174,10 +175,20 @@ using Method = std::variant<Sgd, Adam, AdamW, AdaHessian, AdaHesScale, AdaHesSca
                             ChainruleAdam, SophiaG, SophiaH, GaussNewton, HessianFree, TrustRegion,
                             Newton, Lbfgs, ReplicaNewton, Kfac>;
 
+// What methods take beside their own options; 0: not. The gradient is clipped before anything else
+// is made of it, weight decay included: scaled to a norm of at most clip_norm, or each element cut
+// to [-clip_value, clip_value]. Methods whose model or line search wants the gradient itself
+// refuse. ema keeps a mean of w: w itself in the first step, then ema mean + (1 - ema) w.
+struct StepOptions {
+  double clip_norm = 0, clip_value = 0, ema = 0;
+};
+
 struct StepInfo {
-  double loss = 0;                        // before the step
-  std::int64_t step = 0;                  // number of this step, from 1
-  bool accepted = true;                   // false: w was left as it was
+  double loss = 0;        // before the step
+  std::int64_t step = 0;  // number of this step, from 1
+  bool accepted = true;   // false: w was left as it was
+  // Of the batch, before clipping; NaN where a device took the step by itself.
+  double grad_norm = std::numeric_limits<double>::quiet_NaN();
   double damping = 0, rho = 0;            // rho: actual over predicted reduction
   double radius = 0;                      // of the trust region
   std::int64_t iterations = 0;            // of CG or Lanczos; lbfgs: evaluations
@@ -205,7 +216,7 @@ struct RunOptions {
 // thread, throws StateError. state() may be called from `on_step`.
 class HESSCORE_API Optimizer {
  public:
-  Optimizer(const Objective& f, Method method);
+  Optimizer(const Objective& f, Method method, const StepOptions& options = {});
   ~Optimizer();
   Optimizer(Optimizer&&) noexcept;
 
@@ -222,7 +233,12 @@ class HESSCORE_API Optimizer {
                    std::int64_t first, std::int64_t count,
                    const std::function<bool(const StepInfo&)>& on_step = {});
 
-  // Copies of all state: vectors ("m", "u", "direction"; absent before the first step) and scalars
+  // A copy of the mean of w that StepOptions::ema keeps, where w lies. Throws StateError without
+  // one, or before the first step.
+  Vector ema() const;
+
+  // Copies of all state: vectors ("m", "u", "direction", "ema"; absent before the first step) and
+  // scalars
   // ("step", "damping"). A run that goes on from a state is bitwise the uninterrupted one.
   struct State {
     std::map<std::string, std::vector<double>> vectors;

@@ -40,6 +40,25 @@ def test_steps(method, dtype):
     np.testing.assert_allclose(device[0].get(), w, rtol=0, atol=1e-3 * np.abs(w).max())
 
 
+@pytest.mark.parametrize("limits", [{"clip_norm": 0.05}, {"clip_value": 0.01}], ids=str)
+@pytest.mark.parametrize("method", ["sgd", "adam", "sophia_g", "replica_newton"])
+def test_clipping_and_the_mean(method, limits):
+    f = problems.mlp(4, 5, 3)
+    w, x, y = data(f, "float64")
+    device = to_device((w, x, y))
+    on_host, on_device = (hc.Optimizer(f, method, ema=0.7, **limits) for _ in range(2))
+    for _ in range(4):
+        on_host.step(w, x, y)
+        on_device.step(*device)
+    np.testing.assert_allclose(device[0].get(), w, rtol=0, atol=1e-9)
+    assert isinstance(on_device.ema, cupy.ndarray)
+    np.testing.assert_allclose(on_device.ema.get(), on_host.ema, rtol=0, atol=1e-9)
+    v, opt = to_device(data(f, "float64")[0]), hc.Optimizer(f, method, ema=0.7, **limits)
+    opt.run(v, *device[1:], batch_size=10, epochs=4, shuffle=False, progress=False)
+    assert v.get().tobytes() == device[0].get().tobytes()
+    assert opt.ema.get().tobytes() == on_device.ema.get().tobytes()
+
+
 @pytest.mark.parametrize("options", [{"form": "centred", "ritz": True}, {"form": "carried"}])
 def test_replicas(options):
     f = problems.mlp(4, 5, 3)
