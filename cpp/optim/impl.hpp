@@ -30,7 +30,8 @@ class Optimizer::Impl {
   explicit Impl(const Objective& f);
   virtual ~Impl();
 
-  StepInfo step(const View& w, const Batch& batch);
+  using Poll = std::function<void()>;
+  StepInfo step(const View& w, const Batch& batch, const Poll& poll);
   using OnStep = std::function<bool(const StepInfo&)>;
   std::int64_t run(const View& w, const Batch& data, const RunOptions& options, std::int64_t epoch,
                    std::int64_t first, std::int64_t count, const OnStep& on_step);
@@ -66,6 +67,10 @@ class Optimizer::Impl {
   Vector make_vector() const { return make_vector(n_); }
   Vector make_vector(std::int64_t size) const { return Vector(f_.device(), dtype_, size); }
   const Algebra& algebra() const { return *algebra_; }
+  // To be called before every evaluation but the first, and within solves. May throw.
+  void poll() const {
+    if (*poll_) (*poll_)();
+  }
   const StepOptions& options() const { return options_; }
   Vector* mean() const { return mean_; }
   // Clips a finite gradient of this norm, by means of as many numbers elsewhere.
@@ -106,6 +111,9 @@ class Optimizer::Impl {
   void check_state(const State& state) const;
   void upload(const State& state);
 
+  class Listening;  // to a poll
+  const Poll none_;
+  const Poll* poll_ = &none_;
   StepOptions options_;
   Vector* mean_ = nullptr;  // of w
   std::map<std::string, Vector> vectors_;

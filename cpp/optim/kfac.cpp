@@ -138,17 +138,21 @@ StepInfo KfacMethod::attempt(const View& w, const Batch& batch, const Mode& mode
   const double damping = damping_ ? *damping_ : value_at("damping", method_.damping, mode.step);
   StepInfo info = linearise(w, batch, mode);
   info.damping = damping;
+  poll();
   if (!invert(mode, damping)) return refuse(info);
+  poll();
   find_direction(mode);
   Mode still = mode;  // the running statistics are to follow the batch at w alone
   still.track = false;
   const bool adapts = damping_ && (mode.step + 1) % kDampingInterval == 0;
   if (adaptive() || adapts) curvature_.move_to(w, batch, still, /*snapshot=*/false);
+  poll();
   const Step step = find_step(lr, damping + method_.weight_decay, adapts);
   algebra().copy(w.data, trial_.data(), n_);
   algebra().axpby(step.scale, kept_.data(), 1, trial_.data(), n_);
   require_finite("step", trial_, mode);
   if (adapts) {
+    poll();
     const double loss = f_.evaluate(trial_, batch, {}, still);
     if (!std::isfinite(loss)) return refuse(info);
     const double before = objective(w.data, info.loss), after = objective(trial_.data(), loss);

@@ -27,7 +27,7 @@ class LbfgsMethod final : public Optimizer::Impl {
   StepInfo attempt(const View& w, const Batch& batch, const Mode& mode) override;
   void allocate_scratch() override;
   void check_scalars(const Optimizer::State& state) const override;
-  double find_direction();
+  double find_direction(std::int64_t pairs);
   void remember(double t);
   // The pair that was kept `age` steps ago.
   std::size_t place(std::int64_t age) const {
@@ -58,37 +58,37 @@ StepInfo LbfgsMethod::attempt(const View& w, const Batch& batch, const Mode& mod
   StepInfo info{.loss = f_.evaluate(w, batch, {.grad = &g_}, mode)};
   require_finite(info.loss, mode);
   const double norm = info.grad_norm = require_finite("gradient", g_, mode);
-  double slope = find_direction();
+  auto pairs = static_cast<std::int64_t>(kept_);
+  double slope = find_direction(pairs);
   if (!(slope < 0)) {  // rounding has used the pairs up
-    kept_ = 0;
-    slope = find_direction();
+    pairs = 0;
+    info.fell_back = true;
+    slope = find_direction(pairs);
   }
   Mode trial = mode;  // the running statistics are to follow the batch at w alone
   trial.track = false;
   const auto at = [&](double t) {
     algebra().copy(w.data, trial_.data(), n_);
     algebra().axpby(t, d_.data(), 1, trial_.data(), n_);
+    poll();
     const double loss = f_.evaluate(trial_, batch, {.grad = &moved_}, trial);
     return WolfePoint{t, loss, algebra().dot(moved_.data(), d_.data(), n_)};
   };
-  const double first = kept_ > 0 ? lr : lr * std::min(1.0, 1 / norm);
+  const double first = pairs > 0 ? lr : lr * std::min(1.0, 1 / norm);
   WolfeSearch search({.c1 = method_.c1, .c2 = method_.c2, .most = method_.max_evaluations}, at);
   const WolfePoint found = search.run({0, info.loss, slope}, first);
   info.iterations = search.evaluations();
   info.accepted = found.t > 0;
-  if (!info.accepted) {
-    kept_ = 0;
-    return info;
-  }
+  kept_ = info.accepted ? static_cast<double>(pairs) : 0;
+  if (!info.accepted) return info;
   remember(found.t);
   algebra().copy(trial_.data(), w.data, n_);
   return info;
 }
 
-// d = -H g by the two loops; returns d'g.
-double LbfgsMethod::find_direction() {
+// d = -H g by the two loops over so many pairs; returns d'g.
+double LbfgsMethod::find_direction(std::int64_t count) {
   const Algebra& a = algebra();
-  const auto count = static_cast<std::int64_t>(kept_);
   std::vector<double> alpha(static_cast<std::size_t>(count)), rho(alpha.size());
   a.scale(-1, g_.data(), d_.data(), n_);
   for (std::int64_t age = 0; age < count; ++age) {

@@ -84,6 +84,7 @@ void NewtonMethod::form(double damping) {
   const float single = 1;
   const void* const unit = dtype_ == DType::f32 ? static_cast<const void*>(&single) : &one;
   for (std::int64_t first = 0; first < n_; first += kRows) {
+    poll();
     const std::int64_t count = std::min(kRows, n_ - first);
     algebra().fill(0, rows_.data(), count * n_);
     for (std::int64_t k = 0; k < count; ++k) {

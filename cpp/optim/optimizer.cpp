@@ -15,7 +15,9 @@ Optimizer::Optimizer(const Objective& f, Method method, const StepOptions& optio
 Optimizer::~Optimizer() = default;
 Optimizer::Optimizer(Optimizer&&) noexcept = default;
 
-StepInfo Optimizer::step(View w, const Batch& batch) { return impl_->step(w, batch); }
+StepInfo Optimizer::step(View w, const Batch& batch, const std::function<void()>& poll) {
+  return impl_->step(w, batch, poll);
+}
 
 std::int64_t Optimizer::run(View w, const Batch& data, const RunOptions& options,
                             std::int64_t epoch, std::int64_t first, std::int64_t count,

@@ -88,7 +88,8 @@ StepInfo ReplicaNewtonMethod::attempt(const View& w, const Batch& batch, const M
   if (method_.form == ReplicaForm::centred) evaluate_offsets(at, lr);
   if (carries()) leave_mean();
   clip(z_, info.grad_norm, mean_, mode);
-  const SecantFit fit = pairs_->fit(W_.data(), G_.data(), z_.data(), method_.rtol);
+  const SecantFit fit =
+      pairs_->fit(W_.data(), G_.data(), z_.data(), method_.rtol, [this] { poll(); });
   if (!fit.finite) throw_non_finite("a difference of gradients is not finite", mode);
   info.eigenvalue = fit.eigenvalue;
   info.fell_back = fit.rank > 0 && !(fit.slope > 0);
@@ -134,6 +135,7 @@ double ReplicaNewtonMethod::gradient(const Point& at, std::int64_t m, const void
     algebra().fill(0, to, n_);
     return 0;
   }
+  poll();
   Mode mode = at.mode;
   mode.seed += static_cast<std::uint64_t>(m);
   View w = at.w;
@@ -173,6 +175,7 @@ void ReplicaNewtonMethod::evaluate_offsets(const Point& at, double lr) {
   for (std::int64_t m = 0; m < replicas_; ++m) {
     algebra().copy(at.w.data, trial_.data(), n_);
     algebra().axpby(1, row(W_, m), 1, trial_.data(), n_);
+    poll();
     f_.evaluate(trial_, at.batch, {.grad = view(row(G_, m))}, at.mode);
   }
   centre(W_.data());

@@ -38,8 +38,19 @@ StepInfo Optimizer::Impl::careful_step(const View& w, const Batch& batch,
   return info;
 }
 
-StepInfo Optimizer::Impl::step(const View& w, const Batch& batch) {
+class Optimizer::Impl::Listening {
+ public:
+  Listening(Impl& impl, const Poll& poll) : impl_(impl) { impl.poll_ = &poll; }
+  ~Listening() { impl_.poll_ = &impl_.none_; }
+  Listening(const Listening&) = delete;
+
+ private:
+  Impl& impl_;
+};
+
+StepInfo Optimizer::Impl::step(const View& w, const Batch& batch, const Poll& poll) {
   const Turn turn(busy_);
+  const Listening listening(*this, poll);
   if (!f_.device().is_host()) {
     prepare(w);
     Launch one;
@@ -54,6 +65,7 @@ std::int64_t Optimizer::Impl::run(const View& w, const Batch& data, const RunOpt
                                   std::int64_t epoch, std::int64_t first, std::int64_t count,
                                   const OnStep& on_step) {
   const Turn turn(busy_);
+  const Listening listening(*this, options.poll);
   at_least(0, "first", first);
   at_least(0, "count", count);
   at_least(0, "steps_per_launch", options.steps_per_launch);

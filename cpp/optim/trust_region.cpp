@@ -46,6 +46,7 @@ TrustRegionResult TrustRegionMethod::solve(const View& w, const Batch& batch, co
   options.method = method_.solver;
   options.rtol = method_.rtol;
   options.maxiter = std::min(method_.iterations, n_);
+  options.poll = [&] { poll(); };
   const TrustRegionResult found = trust_region(curvature_, g_, step_, radius_, options);
   if (found.report.status == Status::breakdown || !std::isfinite(found.decrease)) {
     throw_non_finite("the curvature is not finite (" + found.report.message + ")", mode);

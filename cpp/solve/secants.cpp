@@ -17,6 +17,8 @@ namespace {
 
 using Numbers = std::vector<double>;
 
+constexpr std::int64_t kTogether = std::int64_t{1} << 27;  // multiply-adds between polls
+
 // V D V' of a symmetric matrix, eigenvectors in the rows of V.
 struct Eigen {
   Numbers V, values;
@@ -57,17 +59,17 @@ Numbers least_squares(const Eigen& e, const Numbers& Gz) {
 double largest_ritz_value(const Eigen& e, const Numbers& WG) {
   const std::size_t rank = e.n - e.first;
   if (rank == 0) return 0;
-  Numbers T(rank * rank);
+  Numbers T(rank * rank), row(e.n);
   for (std::size_t i = 0; i < rank; ++i) {
+    std::fill(row.begin(), row.end(), 0.0);
+    for (std::size_t k = 0; k < e.n; ++k) {
+      for (std::size_t m = 0; m < e.n; ++m) row[m] += e.vector(e.first + i)[k] * WG[k * e.n + m];
+    }
     for (std::size_t j = 0; j < rank; ++j) {
-      const double *u = e.vector(e.first + i), *v = e.vector(e.first + j);
-      double sum = 0;
-      for (std::size_t k = 0; k < e.n; ++k) {
-        for (std::size_t m = 0; m < e.n; ++m) sum += u[k] * v[m] * (WG[k * e.n + m]);
-      }
-      sum /= 2 * std::sqrt(e.values[e.first + i] * e.values[e.first + j]);
-      T[i * rank + j] += sum;
-      T[j * rank + i] += sum;
+      const double sizes = std::sqrt(e.values[e.first + i] * e.values[e.first + j]);
+      const double half = dot(e.vector(e.first + j), row) / (2 * sizes);
+      T[i * rank + j] += half;
+      T[j * rank + i] += half;
     }
   }
   return Eigen(std::move(T), rank).values.back();
@@ -77,25 +79,32 @@ double largest_ritz_value(const Eigen& e, const Numbers& WG) {
 
 SecantPairs::SecantPairs(Device& device, DType dtype, std::int64_t n, std::int64_t count)
     : device_(device),
+      dtype_(dtype),
       kernels_(device, dtype),
       n_(n),
       count_(count),
       products_(device, static_cast<std::size_t>(count * (3 * count + 2)) * sizeof(double)),
       coefficients_(device, static_cast<std::size_t>(count) * sizeof(double)) {}
 
-SecantFit SecantPairs::fit(const void* W, const void* G, const void* z, double rtol) const {
+SecantFit SecantPairs::fit(const void* W, const void* G, const void* z, double rtol,
+                           const std::function<void()>& poll) const {
   const auto M = static_cast<std::size_t>(count_);
   auto* const there = static_cast<double*>(products_.data());
+  const auto bytes = static_cast<std::int64_t>(size_of(dtype_));
   const auto dots = [&](const void* x, const void* y, std::int64_t terms, std::size_t to) {
-    kernels_.dots({.x = In(x),
-                   .y = In(y),
-                   .result = Out(there + to),
-                   .n = n_,
-                   .rows = count_,
-                   .terms = terms,
-                   .term_x = n_,
-                   .row_y = n_,
-                   .row_result = terms});
+    const std::int64_t most = std::max<std::int64_t>(1, kTogether / (terms * n_ + 1));
+    for (std::int64_t r = 0; r < count_; r += most) {
+      if (poll) poll();
+      kernels_.dots({.x = In(x),
+                     .y = In(static_cast<const std::byte*>(y) + r * n_ * bytes),
+                     .result = Out(there + to + r * terms),
+                     .n = n_,
+                     .rows = std::min(most, count_ - r),
+                     .terms = terms,
+                     .term_x = n_,
+                     .row_y = n_,
+                     .row_result = terms});
+    }
   };
   dots(G, G, count_, 0);
   dots(G, W, count_, M * M);

@@ -194,6 +194,8 @@ class Optimizer:
     def step(self, w: Any, x: Any, y: Any, sample_weight: Any = None) -> _core.StepInfo:
         """Take one step on a batch; `w` is updated in place.
 
+        Ctrl-C within a step of many evaluations or products ends it as if it had not begun.
+
         Parameters
         ----------
         w : (P,) NumPy or CuPy array
@@ -208,7 +210,8 @@ class Optimizer:
             loss (before the step), step (from 1), accepted, grad_norm (before clipping; nan where
             a device took the step by itself), and where the method has them damping,
             rho (actual over predicted reduction), radius, iterations (of CG or Lanczos; of lbfgs,
-            evaluations), negative_eigenvalues, eigenvalue and fell_back (replica_newton).
+            evaluations), negative_eigenvalues, eigenvalue (replica_newton) and fell_back
+            (replica_newton, lbfgs: the gradient in place of a step that would ascend).
 
         Raises
         ------
@@ -245,8 +248,9 @@ class Optimizer:
         """Take many steps over a data set: many steps, few calls.
 
         Batches are gathered in the engine. The order of epoch e is a function of (shuffle_seed, e);
-        the last batch of an epoch may be smaller. Ctrl-C is seen within 50 ms plus one step and
-        raises KeyboardInterrupt with `w` and the state exactly between two steps.
+        the last batch of an epoch may be smaller. Ctrl-C is seen within 50 ms plus one
+        evaluation or product (or a factorisation of newton's or kfac's) and raises
+        KeyboardInterrupt with `w` and the state exactly between two steps.
 
         Parameters
         ----------

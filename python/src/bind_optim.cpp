@@ -141,7 +141,7 @@ StepInfo step(PyOptimizer& o, nb::handle w, nb::handle x, nb::handle y, nb::hand
   StepInfo info;
   o.at(a.w.place(), [&](Optimizer& engine) {
     if (o.f.check_finite) a.check_finite();
-    info = engine.step(a.w, a.batch());
+    info = engine.step(a.w, a.batch(), SignalPoll());
   });
   return info;
 }
@@ -202,7 +202,8 @@ NewObject run(PyOptimizer& o, nb::handle w, nb::handle x, nb::handle y, nb::hand
                            .shuffle = shuffle,
                            .dropout_seed = dropout_seed,
                            .host_data = a.y.place().is_host(),
-                           .every_step = !on_step.is_none()};
+                           .every_step = !on_step.is_none(),
+                           .poll = SignalPoll()};
   const std::int64_t rows = a.x.batch_size();
   const std::int64_t steps = rows > 0 ? (rows - 1) / batch_size + 1 : 0;
   Watcher watcher(on_step, progress);
@@ -267,7 +268,7 @@ void bind_optim(nb::module_& m) {
               "of the damped Hessian, 0 if it was positive definite (newton)")
       .def_ro("eigenvalue", &StepInfo::eigenvalue, "largest Ritz value (replica_newton)")
       .def_ro("fell_back", &StepInfo::fell_back,
-              "True: the gradient was taken in place of an ascending step (replica_newton)")
+              "True: the gradient was taken in place of an ascending step (replica_newton, lbfgs)")
       .def_ro("iterations", &StepInfo::iterations, "of CG or Lanczos; lbfgs: evaluations")
       .def("__repr__", &step_text);
   nb::class_<PyOptimizer>(m, "Optimizer")

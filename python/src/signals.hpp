@@ -26,4 +26,17 @@ inline void check_signals() {
   if (PyErr_CheckSignals() != 0) throw nanobind::python_error();
 }
 
+// Lets signal handlers run, every 50 ms.
+class SignalPoll {
+ public:
+  void operator()() {
+    if (!clock_.due()) return;
+    const nanobind::gil_scoped_acquire acquire;
+    check_signals();
+  }
+
+ private:
+  SignalClock clock_;
+};
+
 }  // namespace hesscore::python

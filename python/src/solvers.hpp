@@ -7,19 +7,6 @@
 
 namespace hesscore::python {
 
-// Lets signal handlers run, every 50 ms.
-class SignalPoll {
- public:
-  void operator()() {
-    if (!clock_.due()) return;
-    const nb::gil_scoped_acquire acquire;
-    check_signals();
-  }
-
- private:
-  SignalClock clock_;
-};
-
 inline std::size_t bytes_of(const View& v) {
   return static_cast<std::size_t>(element_count(v.shape)) * size_of(v.dtype);
 }

@@ -194,7 +194,7 @@ struct StepInfo {
   std::int64_t iterations = 0;            // of CG or Lanczos; lbfgs: evaluations
   std::int64_t negative_eigenvalues = 0;  // newton
   double eigenvalue = 0;                  // replica_newton: the largest Ritz value
-  bool fell_back = false;  // replica_newton: the gradient in place of an ascending step
+  bool fell_back = false;  // replica_newton, lbfgs: the gradient in place of an ascending step
 };
 
 struct RunOptions {
@@ -210,6 +210,8 @@ struct RunOptions {
   // `on_step` is called, and may stop, after each step. False: whenever the device is looked at,
   // for all the steps since then; a stop counts from there.
   bool every_step = true;
+  // Called now and then within steps; may throw, which ends the run between two steps.
+  std::function<void()> poll = {};
 };
 
 // One call at a time: a step, a run or load_state inside another one, from `on_step` or another
@@ -223,7 +225,8 @@ class HESSCORE_API Optimizer {
   // A step that fails leaves w and the state as they were: a non-finite loss, gradient, curvature
   // or update throws NonFiniteError; a rejected Gauss-Newton step says so in the report, is not
   // counted, and changes nothing but the damping of Damping::lm.
-  StepInfo step(View w, const Batch& batch);
+  // `poll` is called between its evaluations and products; throwing ends it in the same way.
+  StepInfo step(View w, const Batch& batch, const std::function<void()>& poll = {});
 
   // Steps first .. first+count-1 of the given epoch over the whole data set, gathered batch by
   // batch into memory of our own; the last batch may be smaller. `on_step` sees every report;
