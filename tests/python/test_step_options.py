@@ -52,7 +52,7 @@ class Clipped:
         ("adahesscale", {"lr": 0.02, "delta": 1e-3},
          lambda *a, **k: adam(*a, **k, diagonal="hesscale")),
     ],
-    ids=str,
+    ids=["sgd", "nesterov", "adam", "adahesscale", "scaled"],
 )  # fmt: skip
 def test_the_gradient_is_clipped_before_anything_is_made_of_it(
     problem, method, options, by_hand, limits
