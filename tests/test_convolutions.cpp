@@ -49,24 +49,29 @@ TEST("small windows over many channels") {
   check::for_product_tables([](const KernelTable& table, auto zero) {
     using T = decltype(zero);
     shared_errors = sizeof(T) == sizeof(float);
-    for (int i = 0; i < draws(15); ++i) {
+    for (int i = 0; i < draws(8); ++i) {
       ConvGeometry g;
       g.kh = g.kw = 3;
-      g.c = 16 * (1 + upto(5)), g.o = 16 * (1 + upto(5));
+      g.c = 16 * (1 + upto(3)), g.o = 16 * (1 + upto(3));
       g.h = upto(9), g.w = upto(13);
       g.pad_h = static_cast<std::int64_t>(random_bits() % 4);
       g.pad_w = static_cast<std::int64_t>(random_bits() % 4);
       fit(g, static_cast<std::int64_t>(random_bits() % 4),
           static_cast<std::int64_t>(random_bits() % 4));
       g.n = 1 + 64 / ((g.oh + 1) / 2 * ((g.ow + 1) / 2)) + upto(2);
-      check_all<T>(table, g);
+      check_map<Convolve, T>(table, g, 1 + coin());
+      check_map<ConvolveTransposed, T>(table, g, 1 + coin());
+      check_dual<Convolve, T>(table, g);
+      check_dual<ConvolveTransposed, T>(table, g);
+      check_weights<T>(table, g, 1 + coin());
+      check_dual_weights<T>(table, g);
       check_epilogue<Convolve, T>(table, g, coin());
       check_epilogue<ConvolveTransposed, T>(table, g, coin());
     }
     if (check::device().is_host()) {
-      check_dual<Convolve, T>(table, geometry(5, 10, 80, 96, 3, 1));  // several tasks and blocks
-      check_dual_weights<T>(table, geometry(6, 12, 64, 112, 3, 1));
-      check_map<ConvolveTransposed, T>(table, geometry(17, 4, 272, 160, 3, 1), 1);
+      check_dual<Convolve, T>(table, geometry(3, 10, 80, 64, 3, 1));  // several tasks and blocks
+      check_dual_weights<T>(table, geometry(5, 8, 64, 80, 3, 1));
+      check_map<ConvolveTransposed, T>(table, geometry(17, 4, 160, 96, 3, 1), 1);
     }
     shared_errors = false;
   });
