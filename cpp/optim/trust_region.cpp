@@ -58,6 +58,7 @@ StepInfo TrustRegionMethod::attempt(const View& w, const Batch& batch, const Mod
   const double before = f_.evaluate(w, batch, {.grad = &g_}, mode);
   require_finite(before, mode);
   const double norm = require_finite("gradient", g_, mode);
+  if (n_ == 0) return {.loss = before, .radius = radius_};
   Mode trial = mode;  // the running statistics are to follow the batch at w alone
   trial.track = false;
   const TrustRegionResult found = solve(w, batch, trial);
