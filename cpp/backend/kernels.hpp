@@ -9,7 +9,6 @@
 #include "backend/keys/embeddings.hpp"
 #include "backend/keys/factorisations.hpp"
 #include "backend/keys/kronecker.hpp"
-#include "backend/keys/krylov.hpp"
 #include "backend/keys/losses.hpp"
 #include "backend/keys/maps.hpp"
 #include "backend/keys/moments.hpp"

@@ -1,6 +1,7 @@
 // Products with a curvature matrix.
 #include "objective/product_passes.hpp"
 
+#include "backend/keys/krylov.hpp"
 #include "objective/compose.hpp"
 
 namespace hesscore {

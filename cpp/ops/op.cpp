@@ -4,6 +4,7 @@
 
 #include "ops/op.hpp"
 
+#include "backend/keys/krylov.hpp"
 #include "hesscore/graph.hpp"
 
 namespace hesscore {

@@ -216,13 +216,9 @@ double HessianFreeMethod::line_search(const Point& at, const Candidate& c, doubl
   return loss <= at.loss - kArmijo * t * slope ? t : -1;
 }
 
-// At the minimum losses differ by the rounding of what they are computed from alone, which says
-// nothing about the model.
+// Or rounding, which says nothing about the model?
 bool HessianFreeMethod::is_change(double before, double after, double predicted) const {
-  const double epsilon = dtype_ == DType::f32 ? std::numeric_limits<float>::epsilon()
-                                              : std::numeric_limits<double>::epsilon();
-  const double resolution = 16 * epsilon * std::abs(before);
-  return std::abs(after - before) > resolution || std::abs(predicted) > resolution;
+  return std::max(std::abs(after - before), std::abs(predicted)) > resolution(before);
 }
 
 void HessianFreeMethod::adapt_damping(double rho) {

@@ -66,6 +66,9 @@ class Optimizer::Impl {
 
   Vector make_vector() const { return make_vector(n_); }
   Vector make_vector(std::int64_t size) const { return Vector(f_.device(), dtype_, size); }
+  void* row(const Vector& rows, std::int64_t i) const {  // of n_ numbers
+    return rows.as<std::byte>() + i * n_ * static_cast<std::int64_t>(size_of(dtype_));
+  }
   const Algebra& algebra() const { return *algebra_; }
   // To be called before every evaluation but the first, and within solves. May throw.
   void poll() const {
@@ -81,9 +84,9 @@ class Optimizer::Impl {
   // Throw NonFiniteError, saying which quantity at which parameter in which step. The second
   // returns the norm, which is infinite if its square overflows float64.
   void require_finite(double loss, const Mode& mode) const;
+  double require_finite(const char* quantity, const Vector& v, const Mode& mode) const;
   // At the minimum losses differ by the rounding of what they are computed from alone: by this.
   double resolution(double loss) const;
-  double require_finite(const char* quantity, const Vector& v, const Mode& mode) const;
 
   const Objective& f_;
   const std::int64_t n_;

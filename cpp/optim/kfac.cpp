@@ -78,10 +78,6 @@ class KfacMethod final : public Optimizer::Impl {
   void adapt_damping(double rho);
   void accept(const View& w);
 
-  void* row(const Vector& v, std::int64_t i) const {
-    return v.as<std::byte>() + i * n_ * static_cast<std::int64_t>(size_of(dtype_));
-  }
-
   const Kfac method_;
   const std::shared_ptr<const KroneckerLayout> layout_, inverse_layout_;
   Factor factors_, inverses_;

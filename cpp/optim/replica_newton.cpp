@@ -45,9 +45,6 @@ class ReplicaNewtonMethod final : public Optimizer::Impl {
   void step(const SecantFit& fit, double lr, double span_step);
 
   bool carries() const { return method_.form == ReplicaForm::carried; }
-  void* row(const Vector& rows, std::int64_t m) const {
-    return rows.as<std::byte>() + m * n_ * static_cast<std::int64_t>(size_of(dtype_));
-  }
   View view(void* vector) const { return View(vector, dtype_, {n_}); }
 
   const ReplicaNewton method_;

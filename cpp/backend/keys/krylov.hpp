@@ -1,6 +1,7 @@
 // Krylov methods whose scalars stay on the device: inner products into states, vectors combined by
 // numbers out of them, and the recurrences in between. The host only issues the calls. Only the
-// plans of training steps emit one, so that backend/kernels.hpp goes without them and their states.
+// plans of training steps and of quadratic forms emit one, so that backend/kernels.hpp goes without
+// them and their states.
 #pragma once
 
 #include "backend/keys/operands.hpp"
