@@ -3,7 +3,7 @@
 // The activation's result has its own array, or takes the product's place.
 #include <array>
 
-#include "kernel_tables.hpp"
+#include "epilogues.hpp"
 #include "math/activations.hpp"
 
 namespace {
@@ -44,20 +44,22 @@ template <class T>
 void check_product(const KernelTable& table, Size s, int form, Activation act) {
   const std::int64_t mn = s.m * s.n;
   Guarded<T> a(s.m * s.k, 1), b(s.k * s.n, 2), bias(s.n, 3), x(mn, 4);
-  for (const auto kind : {Epilogue::value, Epilogue::slope}) {
+  for (const auto kind : check::single_epilogues<T>(table)) {
     for (const bool add : {false, true}) {
-      Guarded<T> c(mn, 5), y(mn, 6), z(mn, 7), place(mn, 5);
-      Product::Args p{a.in(), b.in(), bias.in(), c.out(add), s.m, s.n, s.k};
+      Guarded<T> c(mn, 5), plain(mn, 5), y(mn, 6), z(mn, 7), place(mn, 5);
+      Product::Args p{a.in(), b.in(), bias.in(), plain.out(add), s.m, s.n, s.k};
       p.trans_a = form == 1;
       p.trans_b = form == 2;
+      check::run<Product, T>(table, p);
+      check::finish(table, kind, act, x, plain, z);
+      p.c = c.out(add);
       p.then = {kind, act, x.in(), y.out(), {}};
       check::run<Product, T>(table, p);
-      if (kind == Epilogue::value) {
-        check::run<MapForward, T>(table, {c.in(), z.out(), mn, act});
-      } else {
-        check::run<MapTangent, T>(table, {x.in(), c.in(), z.out(), mn, 1, act});
-      }
       equal(y, z);
+      if (kind == Epilogue::value_and_slope) {
+        equal(c, plain);
+        continue;
+      }
       p.c = place.out(add);
       p.then.y = place.out();
       check::run<Product, T>(table, p);

@@ -18,6 +18,10 @@ AnyKernel KernelTable::find(std::string_view name, DType dtype) const {
                          std::string(name_of(dtype)));
 }
 
+bool KernelTable::has(std::string_view name, DType dtype) const {
+  return kernels_.count(key_of(name, dtype)) > 0;
+}
+
 void KernelTable::put(std::string_view name, DType dtype, AnyKernel kernel) {
   kernels_[key_of(name, dtype)] = kernel;
 }

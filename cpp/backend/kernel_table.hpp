@@ -57,6 +57,7 @@ class HESSCORE_API KernelTable {
     return reinterpret_cast<Kernel<Key>>(find(Key::name, dtype));
   }
   AnyKernel find(std::string_view name, DType dtype) const;  // throws UnsupportedError
+  bool has(std::string_view name, DType dtype) const;
 
  private:
   void put(std::string_view name, DType dtype, AnyKernel kernel);

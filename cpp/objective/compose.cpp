@@ -14,6 +14,7 @@ void copy(Emit& e, Operand from, Operand to, std::int64_t n) {
 
 void compose_jvp(const Request& r, const Graph& graph, Emit& e, std::int64_t outputs) {
   Sweep sweep(graph, e, r.batch, r.train);
+  sweep.keep_slopes();
   sweep.forward();
   const NodeArrays d = sweep.jvp(e.external(kPortV), r.reps, graph.num_params());
   copy(e, sweep.at_output(d), e.external(kPortOut), r.reps * r.batch * outputs);
@@ -21,6 +22,7 @@ void compose_jvp(const Request& r, const Graph& graph, Emit& e, std::int64_t out
 
 void compose_vjp(const Request& r, const Graph& graph, Emit& e) {
   Sweep sweep(graph, e, r.batch, r.train);
+  sweep.keep_slopes();
   sweep.forward();
   ParameterSink sink(graph, e.external(kPortOut), graph.num_params());
   sweep.vjp(e.external(kPortV), r.reps, &sink);
@@ -31,6 +33,7 @@ void compose_vjp(const Request& r, const Graph& graph, Emit& e) {
 void compose_jacobian(const Request& r, const Graph& graph, Emit& e) {
   const std::int64_t p = graph.num_params();
   Sweep sweep(graph, e, r.batch, r.train);
+  sweep.keep_slopes();
   sweep.forward();
   e.next_phase();
   const NodeArrays d = sweep.jvp(e.external(kPortV), r.reps, p);

@@ -13,7 +13,16 @@ bool is_recursive(Diag k) {
   return k == Diag::hesscale || k == Diag::hesscale_gn || k == Diag::bl89;
 }
 
-Sweep forward(Sweep sweep) {
+bool needs_second_derivatives(const DiagRequest& d) {
+  return is_recursive(d.kind) || d.kind == Diag::hutchinson || d.kind == Diag::hessian;
+}
+
+Sweep forward(Sweep sweep, const Request& r) {
+  const bool backward =
+      r.grad || r.per_sample_grads || r.grad_moments.any() || r.kronecker || !r.diag.empty();
+  if (backward && std::none_of(r.diag.begin(), r.diag.end(), needs_second_derivatives)) {
+    sweep.keep_slopes();
+  }
   sweep.forward();
   return sweep;
 }
@@ -24,7 +33,7 @@ Evaluation::Evaluation(const Request& r, const Graph& graph, const LossModel& mo
     : r_(r),
       graph_(graph),
       e_(e),
-      sweep_(forward(Sweep(graph, e, r.batch, r.train, r.tracked))),
+      sweep_(forward(Sweep(graph, e, r.batch, r.train, r.tracked), r)),
       loss_(e, model, {r.batch, r.soft, r.weighted}, sweep_.output()) {}
 
 bool Evaluation::wants(Diag kind) const {

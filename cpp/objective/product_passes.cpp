@@ -9,6 +9,7 @@ namespace {
 
 Sweep forward(const Request& r, const Graph& graph, Emit& e) {
   Sweep sweep(graph, e, r.batch, r.train);
+  if (ProductPasses::is_gauss_newton(r.product)) sweep.keep_slopes();
   sweep.forward();
   return sweep;
 }

@@ -19,9 +19,8 @@ class ProductPasses {
   ProductPasses(const Request& r, const Graph& graph, const LossModel& model, Emit& e);
 
   // Is A = J' K J with K acting on the outputs alone, dg = K dz?
-  bool is_gauss_newton() const {
-    return r_.product != Product::hessian && r_.product != Product::gap;
-  }
+  static bool is_gauss_newton(Product p) { return p != Product::hessian && p != Product::gap; }
+  bool is_gauss_newton() const { return is_gauss_newton(r_.product); }
 
   struct Outputs {
     NodeArrays tangents;

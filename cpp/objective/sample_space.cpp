@@ -64,6 +64,7 @@ bool SampleSpace::pays() const {
 }
 
 void SampleSpace::emit(const Request& r, const LossModel& model) {
+  sweep_.keep_slopes();
   sweep_.forward();
   LossSite loss(e_, model, {r.batch, r.soft, r.weighted}, sweep_.output());
   std::vector<Operand> grams;

@@ -55,20 +55,34 @@ bool fuse_dual(Emit& e, const Operand& g, const Operand& h, std::int64_t n, cons
 }  // namespace
 
 void Elementwise::forward(Emit& e, const Site& s, Out y) const {
-  if (fuse(e, s.x[0], s.y_size(), {Epilogue::value, act_, {}, y, {}})) return;
-  e.call<kernels::MapForward>({s.x[0], y, s.y_size(), act_});
+  const auto kind = s.slopes ? Epilogue::value_and_slope : Epilogue::value;
+  if (fuse(e, s.x[0], s.y_size(), {kind, act_, {}, y, {}})) return;
+  if (s.slopes) {
+    e.call<kernels::MapLinearize>({s.x[0], y, s.y_size(), act_});
+  } else {
+    e.call<kernels::MapForward>({s.x[0], y, s.y_size(), act_});
+  }
+}
+
+// The same for tangents and adjoints.
+void Elementwise::multiply_slopes(Emit& e, const Site& s, In from, Out to,
+                                  std::int64_t reps) const {
+  const std::int64_t n = s.y_size();
+  const auto kind = s.slopes ? Epilogue::times : Epilogue::slope;
+  if (reps == 1 && fuse(e, from, n, {kind, act_, s.x[0], to, {}})) return;
+  if (s.slopes) {
+    e.call<kernels::Multiply>({s.x[0], from, to, n, reps, false, true});
+  } else {
+    e.call<kernels::MapTangent>({s.x[0], from, to, n, reps, act_});
+  }
 }
 
 void Elementwise::jvp(Emit& e, const Site& s, const JvpPorts& p) const {
-  const std::int64_t n = s.y_size();
-  if (p.reps == 1 && fuse(e, p.dx[0], n, {Epilogue::slope, act_, s.x[0], p.dy, {}})) return;
-  e.call<kernels::MapTangent>({s.x[0], p.dx[0], p.dy, n, p.reps, act_});
+  multiply_slopes(e, s, p.dx[0], p.dy, p.reps);
 }
 
 void Elementwise::vjp(Emit& e, const Site& s, const VjpPorts& p) const {
-  const std::int64_t n = s.y_size();
-  if (p.reps == 1 && fuse(e, p.gy, n, {Epilogue::slope, act_, s.x[0], p.gx[0], {}})) return;
-  e.call<kernels::MapTangent>({s.x[0], p.gy, p.gx[0], n, p.reps, act_});
+  multiply_slopes(e, s, p.gy, p.gx[0], p.reps);
 }
 
 void Elementwise::vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const {

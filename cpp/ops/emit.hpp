@@ -72,6 +72,10 @@ class Emit {
   Operand external(int port, std::int64_t element_size = 0);
 
   template <class Key>
+  bool has() const {  // of kernels that a backend need not have
+    return kernels_.has(Key::name, dtype_);
+  }
+  template <class Key>
   void call(const typename Key::Args& args) {
     using Args = typename Key::Args;
     static_assert(std::is_trivially_copyable_v<Args> && alignof(Args) <= 16);

@@ -20,6 +20,7 @@ class Elementwise : public Op {
   bool is_elementwise() const override { return true; }
   JacobianKind jacobian(bool) const override { return JacobianKind::diagonal; }
   bool is_projection() const override;
+  bool leaves_slopes() const override { return !is_affine(false, 1); }
   bool is_affine(bool train, int moving) const override;
   Shape output_shape(const std::vector<Shape>& x) const override { return x.at(0); }
   void forward(Emit& e, const Site& s, Out y) const override;
@@ -30,6 +31,8 @@ class Elementwise : public Op {
   double mean_square_slope() const;  // of both sides of zero: 1 for tanh, 1/2 for relu
 
  private:
+  void multiply_slopes(Emit& e, const Site& s, In from, Out to, std::int64_t reps) const;
+
   std::string name_;
   kernels::Activation act_;
 };

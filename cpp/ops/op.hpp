@@ -42,6 +42,7 @@ struct Site {
   bool channels_last = false;  // the memory order of x and y, unless the op fixes it
   std::vector<Shape> x_shapes;
   Shape y_shape;
+  bool slopes = false;           // x[0] holds dy/dx, element by element: forward left it there
   std::vector<In> x;             // values
   std::vector<In> w;             // parameters
   std::vector<Operand> saved;    // what Op::save set aside
@@ -145,6 +146,8 @@ class Op {
   virtual bool is_elementwise() const { return false; }
   // Do all passes find in y what they need of x? Then y may lie where x was.
   virtual bool is_projection() const { return false; }
+  // Can forward leave dy/dx where x was, for jvp and vjp alone (Site::slopes)?
+  virtual bool leaves_slopes() const { return false; }
   // Same: vjp reads neither x nor what was saved.
   virtual JacobianKind jacobian(bool /*train*/) const { return JacobianKind::any; }
   virtual MemoryOrder order() const { return MemoryOrder::api; }

@@ -66,11 +66,13 @@ Sweep::Sweep(const Graph& graph, Emit& e, std::int64_t batch, bool train, bool t
   ++readers_[root(graph.output())];
 }
 
-bool Sweep::overwrites_input(std::size_t i) const {
-  const Node& node = graph_.nodes()[i];
-  if (!node.op->is_projection()) return false;
-  const std::size_t in = root(node.inputs[0]);
+bool Sweep::owns_input(std::size_t i) const {
+  const std::size_t in = root(graph_.nodes()[i].inputs[0]);
   return graph_.nodes()[in].op && readers_[in] == 1;
+}
+
+bool Sweep::overwrites_input(std::size_t i) const {
+  return graph_.nodes()[i].op->is_projection() && owns_input(i);
 }
 
 // Returns how many numbers its batch statistics are.
@@ -149,6 +151,7 @@ void Sweep::forward() {
     if (!node.op || root_[i] != i) continue;
     sites_[i].x = gather(y_, node);
     sites_[i].saved = node.op->save(e_, sites_[i]);
+    sites_[i].slopes = keeps_slopes_ && active_[i] && node.op->leaves_slopes() && owns_input(i);
     y_[i] = overwrites_input(i) ? y_[root(node.inputs[0])] : e_.temporary(size(i));
     node.op->forward(e_, sites_[i], Out(y_[i]));
   }

@@ -79,6 +79,9 @@ class Sweep {
   // `tracked`: layers with running statistics leave those of this batch for track().
   Sweep(const Graph& graph, Emit& e, std::int64_t batch, bool train, bool tracked = false);
 
+  // Only jvp and vjp will follow: forward may leave the slopes of activations where what they were
+  // computed from was.
+  void keep_slopes() { keeps_slopes_ = e_.has<kernels::MapLinearize>(); }
   void forward();
   // The adjoints that vjp and diagonals return will be read: none overwrites another.
   void keep_adjoints() { keeps_adjoints_ = true; }
@@ -148,6 +151,7 @@ class Sweep {
   std::vector<Out> adjoints(NodeArrays& a, const Node& node, std::int64_t reps, const Part& p);
   // The same where that of the node itself, which nobody reads any more, may be overwritten.
   std::vector<Out> adjoints_over(NodeArrays& a, std::size_t node, std::int64_t reps);
+  bool owns_input(std::size_t node) const;  // is its input read by nobody else?
   bool overwrites_input(std::size_t node) const;
   void complete_output(NodeArrays& d, std::int64_t reps);
   std::vector<In> gather(const NodeArrays& a, const Node& node) const;
@@ -167,7 +171,7 @@ class Sweep {
   const Graph& graph_;
   Emit& e_;
   std::int64_t batch_;
-  bool train_, keeps_adjoints_ = false;
+  bool train_, keeps_slopes_ = false, keeps_adjoints_ = false;
   std::vector<std::size_t> root_;  // the node whose memory a view uses
   std::vector<bool> active_;       // do parameters reach its value?
   std::vector<int> readers_;       // how many nodes read its memory, and is it the output?

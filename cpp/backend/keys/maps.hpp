@@ -16,6 +16,18 @@ struct MapForward {  // y = f(x)
   };
 };
 
+// y = f(x), and x becomes f'(x). Optional: of a backend where computing f' once more is dearer than
+// writing it.
+struct MapLinearize {
+  static constexpr std::string_view name = "map_linearize";
+  struct Args {
+    Out x, y;
+    std::int64_t n;
+    Activation act;
+    HC_OPERANDS(x, y)
+  };
+};
+
 struct MapTangent {  // for r < reps: dy[r] (+)= f'(x) dx[r]     (jvp and vjp alike)
   static constexpr std::string_view name = "map_tangent";
   struct Args {

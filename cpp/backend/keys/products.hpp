@@ -7,11 +7,21 @@ namespace hesscore::kernels {
 
 // An activation applied to a finished product while its tiles are in cache. With c the product:
 //   value     y = f(c)
+//   value_and_slope  the same, and c becomes f'(c): only where there is MapLinearize
 //   slope     y = f'(x) c
+//   times     y = x c: only where there is MapLinearize
 //   diagonal  y = f'(x) c1,  y2 = f'(x)^2 c2 + f''(x) c1    (dual products; Gauss-Newton: without
 //             the second term)
 struct Epilogue {
-  enum Kind : std::int32_t { none, value, slope, diagonal, diagonal_gauss_newton } kind = none;
+  enum Kind : std::int32_t {
+    none,
+    value,
+    value_and_slope,
+    slope,
+    times,
+    diagonal,
+    diagonal_gauss_newton
+  } kind = none;
   Activation act;
   In x;
   Out y, y2;

@@ -20,6 +20,16 @@ void slopes(const T* x, T alpha, std::int64_t n, T* d) {
 }
 
 template <class A, class T>
+void linearize(T* x, T alpha, std::int64_t n, T* f) {
+#pragma GCC ivdep
+  for (std::int64_t i = 0; i < n; ++i) {
+    const math::Jet<T> jet = A::at(x[i], alpha);
+    f[i] = jet.f;
+    x[i] = jet.d;
+  }
+}
+
+template <class A, class T>
 void slopes_and_curvatures(const T* x, T alpha, std::int64_t n, T* d, T* dd) {
 #pragma GCC ivdep
   for (std::int64_t i = 0; i < n; ++i) {
@@ -40,6 +50,14 @@ void map_forward(void*, const kernels::MapForward::Args& a) {
     rule.values(x + i, rule.alpha, n, f);
     store(y + i, n, true, [&](std::int64_t k) { return f[k]; });
   });
+}
+
+template <class T>
+void map_linearize(void*, const kernels::MapLinearize::Args& a) {
+  const Rule<T> rule(a.act);
+  T *x = a.x.as<T>(), *y = a.y.as<T>();
+  for_blocks(a.n, 1,
+             [&](std::int64_t i, std::int64_t n) { rule.linearize(x + i, rule.alpha, n, y + i); });
 }
 
 template <class T>
@@ -108,6 +126,7 @@ Rule<T>::Rule(const kernels::Activation& a) : alpha(static_cast<T>(a.alpha)) {
     using A = decltype(act);
     values = &HC_ISA::values<A, T>;
     slopes = &HC_ISA::slopes<A, T>;
+    linearize = &HC_ISA::linearize<A, T>;
     both = &slopes_and_curvatures<A, T>;
   });
 }
@@ -121,8 +140,16 @@ void Finish<T>::operator()(std::int64_t begin, std::int64_t n) const {
       rule.values(c + i, rule.alpha, m, y + i);
       continue;
     }
-    alignas(64) T d[kBlock], dd[kBlock];
+    if (kind == Epilogue::value_and_slope) {
+      rule.linearize(c + i, rule.alpha, m, y + i);
+      continue;
+    }
     const T *g = c + i, *h = advance(c2, i);
+    if (kind == Epilogue::times) {
+      store(y + i, m, false, [&](std::int64_t k) { return x[i + k] * g[k]; });
+      continue;
+    }
+    alignas(64) T d[kBlock], dd[kBlock];
     if (kind == Epilogue::diagonal) {
       rule.both(x + i, rule.alpha, m, d, dd);
       store(y2 + i, m, false, [&](std::int64_t k) { return d[k] * d[k] * h[k] + dd[k] * g[k]; });
@@ -143,6 +170,7 @@ template struct Finish<double>;
 
 void register_maps(KernelTable& table) {
   HC_ADD(table, MapForward, map_forward);
+  HC_ADD(table, MapLinearize, map_linearize);
   HC_ADD(table, MapTangent, map_tangent);
   HC_ADD(table, MapSecond, map_second);
   HC_ADD(table, MapDiagonal, map_diagonal);

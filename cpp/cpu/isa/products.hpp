@@ -14,7 +14,7 @@ template <class T>
 void grouped_square(void*, const kernels::GroupedSquare::Args& a);
 
 template <class T>
-Finish<T> finish_of(const kernels::Epilogue& e, const T* c, const T* c2) {
+Finish<T> finish_of(const kernels::Epilogue& e, T* c, const T* c2) {
   if (e.kind == kernels::Epilogue::none) return {};
   return {e.kind, Rule<T>(e.act), c, c2, e.x.as<T>(), e.y.as<T>(), e.y2.as<T>()};
 }

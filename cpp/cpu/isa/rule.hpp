@@ -5,12 +5,14 @@
 
 namespace hesscore::cpu::HC_ISA {
 
-// f, f' and f'' of n numbers. One copy of everything else serves all activations.
+// f, f' and f'' of n numbers; with `linearize` x becomes f'. One copy of everything else serves all
+// activations.
 template <class T>
 struct Rule {
   T alpha = 0;
   void (*values)(const T* x, T alpha, std::int64_t n, T* f) = nullptr;
   void (*slopes)(const T* x, T alpha, std::int64_t n, T* d) = nullptr;
+  void (*linearize)(T* x, T alpha, std::int64_t n, T* f) = nullptr;
   void (*both)(const T* x, T alpha, std::int64_t n, T* d, T* dd) = nullptr;
 
   Rule() = default;
@@ -22,7 +24,8 @@ template <class T>
 struct Finish {
   kernels::Epilogue::Kind kind = kernels::Epilogue::none;
   Rule<T> rule;
-  const T *c = nullptr, *c2 = nullptr, *x = nullptr;
+  T* c = nullptr;
+  const T *c2 = nullptr, *x = nullptr;
   T *y = nullptr, *y2 = nullptr;
 
   void operator()(std::int64_t begin, std::int64_t n) const;  // on numbers begin .. begin+n-1
