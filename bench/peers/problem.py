@@ -13,6 +13,8 @@ import numpy as np
 
 DAMPING = 0.1  # added to the GGN in the conjugate-gradient rows
 CG_ITERATIONS = 50
+LANCZOS_STEPS = 100
+PROBES = 32
 MOST_COLUMNS = 10  # classes up to which the exact Gauss-Newton diagonal is timed
 
 
@@ -42,6 +44,11 @@ class Case:
     def has_products(self) -> bool:
         """Are products with curvature matrices timed?"""
         return True
+
+    @property
+    def has_hessian_diagonal(self) -> bool:
+        """Is it timed, with a sweep for each hidden unit?"""
+        return self.sizes == NARROW
 
     @property
     def key(self) -> list:
@@ -112,10 +119,14 @@ def case_of(key: list) -> Case | NetCase:
 
 
 BIG, SMALL = (784, 512, 256, 10), (784, 128, 10)
+NARROW = (784, 128, 64, 10)
 
 
 def perceptrons(batch: int = 128) -> list[Case | NetCase]:
-    return [Case(s, a, batch) for s in (BIG, SMALL) for a in ("tanh", "relu")]
+    cases: list[Case | NetCase] = [
+        Case(sizes, activation, batch) for sizes in (BIG, SMALL) for activation in ("tanh", "relu")
+    ]
+    return [*cases, Case(NARROW, "tanh", batch)]
 
 
 def convolutional() -> list[Case | NetCase]:

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-from problem import BIG, SMALL, Case, NetCase
+from problem import BIG, NARROW, SMALL, Case, NetCase
 
 Key = tuple[str, str]  # side, row
 
@@ -89,10 +89,13 @@ TARGETS += [
     )
 ]
 TARGETS += [
-    Target(net, row, ("torch", f"backpack {row}"), 0.6)
+    Target(net, row, ("torch", f"backpack {row}"), limit)
     for net in (BIG, SMALL, "lenet5", "3c3d", "allcnnc")
-    for row in ("per_sample_grads", "grad_moments", "kfac")
+    for row, limit in (("per_sample_grads", 0.6), ("grad_moments", 0.6), ("kfac", 0.4))
 ]
+TARGETS += [Target(NARROW, "hessian", ("torch", "backpack hessian"), 0.2)]
+TARGETS += [Target(net, "lanczos", ("torch", "pyhessian lanczos"), 0.4) for net in (BIG, SMALL)]
+TARGETS += [Target(net, "probes", ("hesscore", "products"), 0.6) for net in (BIG, "3c3d")]
 IMPORT_LIMIT = 0.030  # seconds beyond NumPy
 LABELS = {
     "gradient": "gradient",
@@ -104,6 +107,7 @@ LABELS = {
     "ggn_mc": "gradient + GGN-MC diagonal",
     "backpack ggn_mc": "gradient + GGN-MC diagonal",
     "backpack ggn": "gradient + GGN diagonal",
+    "hessian": "gradient + Hessian diagonal",
     "backpack hessian": "gradient + Hessian diagonal",
     "per_sample_grads": "gradients of single samples",
     "backpack per_sample_grads": "gradients of single samples",
@@ -116,6 +120,10 @@ LABELS = {
     "hvp, linearised once": "Hessian product, linearised once",
     "ggnvp": "GGN-vector product, linearised once",
     "ggnvp, linearised anew": "GGN-vector product",
+    "lanczos": "100 Lanczos steps on the Hessian",
+    "pyhessian lanczos": "100 Lanczos steps on the Hessian",
+    "probes": "Hessian's trace from 32 probes",
+    "products": "32 Hessian products",
     "cg50": "50 CG iterations on the GGN",
 }
 
@@ -127,6 +135,8 @@ def title(key: Key) -> str:
     side, row = key
     if row.startswith("func"):
         return "torch.func"
+    if row.startswith("pyhessian"):
+        return "PyHessian"
     return "BackPACK" if row.startswith("backpack") else SIDES.get(side, side)
 
 

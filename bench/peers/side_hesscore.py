@@ -7,7 +7,16 @@ import functools
 import math
 
 import nets
-from problem import CG_ITERATIONS, DAMPING, MOST_COLUMNS, Case, Problem, join_scaled
+from problem import (
+    CG_ITERATIONS,
+    DAMPING,
+    LANCZOS_STEPS,
+    MOST_COLUMNS,
+    PROBES,
+    Case,
+    Problem,
+    join_scaled,
+)
 
 import hesscore as hc
 
@@ -50,6 +59,9 @@ def rows(problem: Problem) -> dict:
     rows = {"gradient": (lambda: f.value_and_grad(w, x, y, train=True), lambda r: r[1])}
     if isinstance(case, Case):
         rows["cg50"] = (conjugate_gradients(f, problem), lambda r: r)
+        rows["lanczos"] = lanczos(f, problem)
+        if case.has_hessian_diagonal:
+            rows["hessian"] = diagonal(f, problem, "hessian")
     if case.has_products:
         rows |= product_rows(f, problem)
     for kind in DIAGONALS:
@@ -101,7 +113,19 @@ def product_rows(f: hc.Objective, problem: Problem) -> dict:
         "hvp": (lambda: f.hvp(w, x, y, v), lambda r: r),
         "hvp, linearised once": (lambda: hessian @ v, lambda r: r),
         "ggnvp": (lambda: ggn @ v, lambda r: r),
+        "probes": (lambda: hc.trace(hessian, samples=PROBES), lambda r: r),
+        "products": (lambda: [hessian @ v for _ in range(PROBES)], lambda r: r),
     }
+
+
+def lanczos(f: hc.Objective, problem: Problem):
+    w, x, y = problem.w, problem.x, problem.y
+
+    def run():
+        hessian = f.hessian(w, x, y)
+        return hc.lanczos(hessian, LANCZOS_STEPS, return_basis=False)
+
+    return run, lambda r: r.ritz()[0][-1:]
 
 
 def conjugate_gradients(f: hc.Objective, problem: Problem):

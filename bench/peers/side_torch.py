@@ -6,7 +6,7 @@ import backpack
 import torch
 from backpack import extensions
 from backpack.hessianfree.ggnvp import ggn_vector_product
-from problem import MOST_COLUMNS, Case, Problem, join, join_scaled
+from problem import LANCZOS_STEPS, MOST_COLUMNS, Case, Problem, join, join_scaled
 from torch import nn
 from torch_nets import network
 
@@ -113,9 +113,32 @@ def backpack_rows(problem: Problem, x: torch.Tensor, y: torch.Tensor) -> dict:
     rows |= {"backpack ggn_mc": make(extensions.DiagGGNMC(mc_samples=1), "diag_ggn_mc")}
     if problem.case.classes <= MOST_COLUMNS:
         rows["backpack ggn"] = make(extensions.DiagGGNExact(), "diag_ggn_exact")
-    if isinstance(problem.case, Case):
+    if isinstance(problem.case, Case) and problem.case.has_hessian_diagonal:
         rows["backpack hessian"] = make(extensions.DiagHessian(), "diag_h")
+    if isinstance(problem.case, Case):
+        rows |= lanczos_rows(network(problem), x, y)
     return rows
+
+
+def lanczos_rows(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> dict:
+    """PyHessian's run for a spectral density."""
+    try:
+        import pyhessian
+    except ImportError:
+        return {}
+    torch.eig = removed_eig
+
+    def run():
+        found = pyhessian.hessian(net, nn.CrossEntropyLoss(), data=(x, y), cuda=False)
+        return found.density(iter=LANCZOS_STEPS, n_v=1)
+
+    return {"pyhessian lanczos": (run, lambda r: join([max(r[0][0])]))}
+
+
+def removed_eig(matrix: torch.Tensor, eigenvectors: bool):
+    """What PyHessian calls, which PyTorch has no more: (real, imaginary) rows, and vectors."""
+    values, vectors = torch.linalg.eig(matrix)
+    return torch.view_as_real(values), vectors.real
 
 
 def functional_rows(net: nn.Module, x: torch.Tensor, y: torch.Tensor):
