@@ -19,8 +19,7 @@ namespace {
 constexpr std::size_t kIterates = 6;  // among which the best is sought
 constexpr double kArmijo = 1e-2, kBacktrack = 0.8;
 constexpr int kMaxBacktracks = 60;
-constexpr std::int64_t kIterationsAlone = 1000;  // of CG on a device that nobody looks at
-constexpr double kDampingRange = 1e15;           // up and down from where it starts
+constexpr double kDampingRange = 1e15;  // up and down from where it starts
 
 class HessianFreeMethod final : public Optimizer::Impl {
  public:
@@ -155,15 +154,7 @@ SolveReport HessianFreeMethod::solve_from(double warm_start, const LinearOperato
   options.maxiter = method_.cg_iterations;
   options.stop = method_.martens_stop ? StopRule::martens : StopRule::residual;
   options.preconditioner = preconditioner_ ? &*preconditioner_ : nullptr;
-  const bool on_host = f_.device().is_host();
-  options.callback_at = [&](std::int64_t iteration) {
-    if (on_host) poll();
-    return !on_host && iteration % kIterationsAlone == 0;
-  };
-  options.callback = [&](std::int64_t, double, const View&) {
-    poll();
-    return false;
-  };
+  options.poll = [&] { poll(); };
   return cg(A, g_, x_, options, workspace_);
 }
 

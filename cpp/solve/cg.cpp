@@ -35,7 +35,7 @@ class Cg {
         b_(b.data),
         x_(std::move(x)),
         ws_(ws),
-        may_reside_(resident && fits_resident(M_)) {
+        on_device_(resident) {
     const auto records = static_cast<std::size_t>(std::min<std::int64_t>(maxiter_, 4096)) + 1;
     report_.history.reserve(records);
     report_.model.reserve(records);
@@ -67,6 +67,8 @@ class Cg {
     coordinates_ ? coordinates_->apply(u.data(), out.data()) : A_.apply(u.data(), out.data());
   }
   void* solution() const { return coordinates_ ? ws_.z.data() : x_.data; }
+  bool fits_rows() const;
+  SolveReport as_row() const;
   void choose_coordinates(const void* residual, bool from_zero);
   void make_solution();
   void restart_coordinates();
@@ -100,7 +102,7 @@ class Cg {
   const void* b_;
   View x_;
   CgWorkspace& ws_;
-  bool may_reside_;
+  bool on_device_;
   LinearOperator::Resident resident_;
   std::unique_ptr<KrylovCoordinates> coordinates_;
   std::int64_t length_ = 0;  // of the arrays
@@ -123,7 +125,7 @@ void Cg::start() {
                                     "is taken for zero: scale it up.";
     return;
   }
-  if (may_reside_) resident_ = A_.resident_cg(M_ != nullptr);
+  if (on_device_ && fits_resident(M_)) resident_ = A_.resident_cg(M_ != nullptr);
   const void* residual = b_;
   const bool from_zero = algebra_.norm(x_.data, n_) == 0;
   if (!from_zero) {
@@ -161,9 +163,30 @@ const void* Cg::first_residual() {
 }
 
 void Cg::begin(const void* residual, bool from_zero) {
-  if (resident_.cg == nullptr) return choose_coordinates(residual, from_zero);
+  if (resident_.cg == nullptr) {
+    if (!fits_rows()) return choose_coordinates(residual, from_zero);
+    report_ = as_row();
+    done_ = true;
+    return;
+  }
   report_ = run_resident(resident_, x_, {residual, phi_, target_, maxiter_}, options_, ws_.kept);
   done_ = true;
+}
+
+// Can the solver of rows, which asks nothing of the device within an iteration, do it?
+bool Cg::fits_rows() const {
+  return on_device_ && !options_.callback && options_.stop == StopRule::residual &&
+         ws_.kept.rows == 0;
+}
+
+SolveReport Cg::as_row() const {
+  const View b(b_, x_.dtype, x_.shape);
+  const KrylovOptions options{.rtol = options_.rtol,
+                              .atol = options_.atol,
+                              .maxiter = maxiter_,
+                              .preconditioner = M_,
+                              .poll = options_.poll};
+  return cg_rows(A_, b, x_, options).front();
 }
 
 void Cg::choose_coordinates(const void* residual, bool from_zero) {
@@ -226,6 +249,7 @@ void Cg::next_direction() {
 }
 
 void Cg::iterate() {
+  if (options_.poll) options_.poll();
   next_direction();
   if (done_) return;
   apply(ws_.p, ws_.q);

@@ -27,9 +27,9 @@ struct CgWorkspace {
 SolveReport cg(const LinearOperator& A, View b, View x, const CgOptions& options,
                CgWorkspace& workspace);
 
-// `resident`: with the work of A.resident_cg(), if it has some; else the host drives the
-// iterations, in Krylov coordinates where A knows some. Devices other than the host prefer the
-// first.
+// `resident`: with the work of A.resident_cg(), if it has some, or as a row of cg_rows, if that has
+// all that is asked for; else the host drives the iterations, in Krylov coordinates where A knows
+// some. Devices other than the host prefer the first two.
 SolveReport cg(const LinearOperator& A, View b, View x, const CgOptions& options,
                CgWorkspace& workspace, bool resident);
 

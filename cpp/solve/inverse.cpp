@@ -8,8 +8,7 @@
 namespace hesscore {
 namespace {
 
-constexpr std::int64_t kMostRows = 16;           // solved at once
-constexpr std::int64_t kIterationsAlone = 1000;  // on a device, until it polls
+constexpr std::int64_t kMostRows = 16;  // solved at once
 
 }  // namespace
 
@@ -30,16 +29,7 @@ InverseOperator::~InverseOperator() = default;
 SolveReport InverseOperator::solve_one(const View& b, const View& x) const {
   CgOptions options{.rtol = options_.rtol, .atol = options_.atol, .maxiter = options_.maxiter};
   options.preconditioner = options_.preconditioner;
-  if (options_.poll) {
-    options.callback_at = [&](std::int64_t iteration) {
-      if (device().is_host()) options_.poll();
-      return !device().is_host() && iteration % kIterationsAlone == 0;
-    };
-    options.callback = [&](std::int64_t, double, const View&) {
-      options_.poll();
-      return false;
-    };
-  }
+  options.poll = options_.poll;
   return cg(A_, b, x, options, workspace_->cg);
 }
 

@@ -15,6 +15,7 @@ using math::CgState;
 using math::CgStatus;
 
 constexpr std::int64_t kRecords = 4096;  // room for that many iterations, doubled when it is full
+constexpr std::int64_t kIterationsAlone = 1000;  // until it is polled
 
 class ResidentSolve {
  public:
@@ -87,7 +88,8 @@ void ResidentSolve::make_room(std::int64_t records) {
 
 // The next iteration at which the host must have a look.
 void ResidentSolve::plan_pause() {
-  const std::int64_t last = std::min(room_ - 1, state_.maxiter);
+  std::int64_t last = std::min(room_ - 1, state_.maxiter);
+  if (options_.poll) last = std::min(last, state_.iterations + kIterationsAlone);
   callback_at_ = 0;
   if (options_.callback) {
     std::int64_t i = state_.iterations + 1;
@@ -114,6 +116,7 @@ SolveReport ResidentSolve::run() {
   for (;;) {
     cg_.run();
     download();
+    if (options_.poll) options_.poll();
     stopped_ = called_back_and_stopped();
     if (stopped_ || state_.status != CgStatus::running) break;
     if (state_.go_on != 0) continue;

@@ -82,8 +82,9 @@ def cg(
 
     Several right-hand sides, in the rows of b, share passes of A; a row that is done stays as it
     is. Several shifts solve ``(A + shift I) x = b`` for all of them in one Krylov space, that of
-    the least shift, at one product for each iteration (Frommer & Maass 1999). For both, scalars
-    stay on the device, which is looked at every 16 iterations (every one with a callback).
+    the least shift, at one product for each iteration (Frommer & Maass 1999). For both, and on a
+    CUDA device for operators over many batches and callables, scalars stay on the device, which is
+    looked at every 16 iterations (every one with a callback).
 
     Parameters
     ----------

@@ -71,9 +71,6 @@ std::unique_ptr<PyOperator> callback_operator(nb::object apply, const std::strin
   return result;
 }
 
-// A device that iterates by itself hears of Ctrl-C when it stops.
-constexpr std::int64_t kIterationsAlone = 1000;
-
 nb::tuple solve_cg(const PyOperator& a, nb::handle b_in, nb::handle x0, double rtol, double atol,
                    std::int64_t maxiter, const PyOperator* preconditioner, nb::object callback,
                    bool martens) {
@@ -86,21 +83,13 @@ nb::tuple solve_cg(const PyOperator& a, nb::handle b_in, nb::handle x0, double r
                     .maxiter = maxiter,
                     .stop = martens ? StopRule::martens : StopRule::residual,
                     .preconditioner = preconditioner ? preconditioner->engine.get() : nullptr};
-  const bool called = !callback.is_none(), on_host = b.place().is_host();
-  SignalClock clock;
-  options.callback_at = [&](std::int64_t iteration) {
-    if (on_host && clock.due()) {
+  options.poll = SignalPoll();
+  if (!callback.is_none()) {
+    options.callback = [&](std::int64_t, double, const View& at) {
       const nb::gil_scoped_acquire acquire;
-      check_signals();
-    }
-    return called || (!on_host && iteration % kIterationsAlone == 0);
-  };
-  options.callback = [&](std::int64_t, double, const View& at) {
-    const nb::gil_scoped_acquire acquire;
-    if (!on_host) check_signals();
-    if (!called) return false;
-    return nb::cast<bool>(nb::bool_(callback(vector_copy(b.place(), at))));
-  };
+      return nb::cast<bool>(nb::bool_(callback(vector_copy(b.place(), at))));
+    };
+  }
   SolveReport report;
   work(b.place(), [&] {
     b.check_finite();

@@ -57,7 +57,9 @@ struct SolveReport {
   std::int64_t iterations = 0;
   double residual = 0;          // ||b - A x||_2, as the recurrence has it
   std::vector<double> history;  // residual norms, one for each iteration, the first at x0
-  std::vector<double> model;    // phi(x) = x'Ax / 2 - b'x, likewise
+  // phi(x) = x'Ax / 2 - b'x, likewise: of cg with one right-hand side, on a device only with the
+  // operators of one batch
+  std::vector<double> model;
 };
 
 // martens: stop also when the model has gained little of late (Martens 2010): after iteration i > k
@@ -73,6 +75,8 @@ struct CgOptions {
   // Iterations at which the callback is wanted; empty: all. Each may cost the making of x, or a
   // halt of the device, which is why it may be asked about iterations ahead.
   std::function<bool(std::int64_t iteration)> callback_at = {};
+  // Called at every iteration, on a device that iterates by itself after 1000 of them; may throw.
+  std::function<void()> poll = {};
 };
 
 // A solver that was to converge did not.

@@ -88,3 +88,20 @@ def test_trust_region(both, method, radius):
     t, told = hc.trust_region(B, to_device(v), radius, method=method)
     assert isinstance(t, cupy.ndarray) and told.on_boundary == report.on_boundary
     assert told.decrease == pytest.approx(report.decrease, rel=1e-7)
+
+
+@pytest.mark.parametrize("shift", [0.5, -9.0])
+@pytest.mark.parametrize("M", [None, lambda r: 0.5 * r])
+def test_operators_that_the_device_does_not_iterate_by_itself(shift, M):
+    f, args = make("float64")
+    w, x, y, v = (args[name] for name in "wxyv")
+    one = hc.identity(len(v))
+    A = f.ggn(w, [x[:2], x[2:]], [y[:2], y[2:]]) + shift * one
+    data = [[to_device(part) for part in (a[:2], a[2:])] for a in (x, y)]
+    B = f.ggn(to_device(w), *data) + shift * one
+    for start in (None, 0.1 * v):
+        expected, report = hc.cg(A, v, start, rtol=1e-9, M=M)
+        got, told = hc.cg(B, to_device(v), to_device(start), rtol=1e-9, M=M)
+        close(got, expected)
+        assert told.status == report.status == ("converged" if shift > 0 else "negative_curvature")
+        np.testing.assert_allclose(told.history, report.history, rtol=1e-6, atol=1e-9)
