@@ -7,13 +7,11 @@
 // `gflops` counts the products' multiply-adds as two each, and is left out where the number of
 // products is the solver's choice. Batch norm is in training mode, and rows that it has no rule
 // for, or that take many passes over a deep network, are left out.
-#include <random>
-
 #include "bench.hpp"
 #include "cpu/kernels_for.hpp"
 #include "hesscore/hesscore.hpp"
-#include "networks.hpp"
 #include "peak.hpp"
+#include "workload.hpp"
 
 namespace {
 
@@ -60,39 +58,14 @@ struct Flops {
   double hvp() const { return 3 * all + 5 * inner; }
 };
 
-// A network with a batch of random data, and the rows that are timed on it.
 class Bench {
  public:
   Bench(const Case& c, const Options& o, double peak)
-      : case_(c),
-        options_(o),
-        peak_(peak * c.threads),
-        f_(c.net.graph, device("cpu"), c.dtype),
-        w_(f_.init()),
-        g_(f_.zeros()),
-        d_(f_.zeros()),
-        v_(f_.zeros()),
-        out_(f_.zeros()),
-        x_(device("cpu"), c.dtype, c.batch * element_count(c.net.input)),
-        y_(static_cast<std::size_t>(c.batch)) {
-    std::mt19937 bits(7);
-    std::normal_distribution<double> normal;
-    std::vector<double> values(static_cast<std::size_t>(x_.size()));
-    for (double& value : values) value = normal(bits);
-    x_.from_host(values);
-    values.resize(static_cast<std::size_t>(v_.size()));
-    for (double& value : values) value = normal(bits);
-    v_.from_host(values);
-    for (std::int64_t& label : y_) label = static_cast<std::int64_t>(bits()) % c.net.classes;
-    Shape shape = c.net.input;
-    shape.insert(shape.begin(), c.batch);
-    batch_.x = Inputs(View(x_.data(), c.dtype, shape));
-    batch_.y = View(y_.data(), DType::i64, {c.batch});
-  }
+      : case_(c), options_(o), peak_(peak * c.threads), at_(c.net, c.batch, c.dtype) {}
 
   void run() {
     const Flops flops(case_);
-    row("gradient", flops.gradient(), [&] { gradient(); });
+    row("gradient", flops.gradient(), [&] { at_.evaluate(); });
     diagonal("hesscale", Diag::hesscale, flops.diagonal());
     diagonal("hesscale_gn", Diag::hesscale_gn, flops.diagonal());
     diagonal("bl89", Diag::bl89, flops.diagonal());
@@ -105,63 +78,35 @@ class Bench {
     step("sgd", Sgd{.lr = 1e-6}, flops.gradient());
     step("adam", Adam{.lr = 1e-6}, flops.gradient());
     step("adahesscale", AdaHesScale{.lr = 1e-6, .eps = 1}, flops.diagonal());  // divides by >= 1
-    if (!case_.net.deep) step("gauss_newton, 10 CG iterations", gauss_newton(), 0);
+    if (!case_.net.deep) step("gauss_newton, 10 CG iterations", bench::ten_iterations(), 0);
   }
 
  private:
-  static GaussNewton gauss_newton() {
-    GaussNewton method;
-    method.lr = 1e-6;
-    method.damping_rule = Damping::constant;
-    method.cg_iterations = 10;
-    method.cg_rtol = 0;
-    method.martens_stop = false;
-    return method;
-  }
-
-  void gradient() {
-    Outputs out;
-    out.grad = &g_;
-    f_.evaluate(w_, batch_, out, mode_);
-  }
-
   void diagonal(const char* name, Diag kind, double flops) {
-    row(name, flops, [&] {
-      Outputs out;
-      out.grad = &g_;
-      out.diag = {kind, &d_};
-      f_.evaluate(w_, batch_, out, mode_);
-    });
+    row(name, flops, [&] { at_.diagonal(kind); });
   }
 
   void products(const Flops& flops) {
-    const auto ggn = curvature(f_, Product::ggn, w_, batch_, mode_, /*snapshot=*/false);
-    row("ggnvp, linearised once", flops.ggnvp(), [&] { ggn->apply(v_.data(), out_.data()); });
-    row("hvp", flops.hvp(), [&] { f_.product(Product::hessian, w_, batch_, v_, &out_, mode_); });
+    const auto ggn = curvature(at_.f, Product::ggn, at_.w, at_.batch, at_.mode, /*snapshot=*/false);
+    row("ggnvp, linearised once", flops.ggnvp(), [&] { ggn->apply(at_.v.data(), at_.out.data()); });
+    row("hvp", flops.hvp(),
+        [&] { at_.f.product(Product::hessian, at_.w, at_.batch, at_.v, &at_.out, at_.mode); });
   }
 
   void solve() {
-    gradient();
-    row("50 CG iterations on the GGN", 0, [&] {
-      const auto fresh = curvature(f_, Product::ggn, w_, batch_, mode_, /*snapshot=*/false);
-      const ShiftedOperator damped(*fresh, 0.1);
-      out_ = f_.zeros();
-      CgOptions options;
-      options.rtol = 0;
-      options.maxiter = 50;
-      cg(damped, g_, out_, options);
-    });
+    at_.evaluate();
+    row("50 CG iterations on the GGN", 0, [&] { bench::solve(at_, 50); });
   }
 
   void step(const char* name, Method method, double flops) {
-    Optimizer opt(f_, std::move(method));
-    row(std::string("step of ") + name, flops, [&] { opt.step(w_, batch_); });
+    Optimizer opt(at_.f, std::move(method));
+    row(std::string("step of ") + name, flops, [&] { opt.step(at_.w, at_.batch); });
   }
 
   template <class F>
   void row(const std::string& name, double flops, F&& body) {
     if (name.find(options_.only) == std::string::npos) return;
-    const double base = bench::measure([&] { gradient(); }, options_.seconds / 2).median;
+    const double base = bench::measure([&] { at_.evaluate(); }, options_.seconds / 2).median;
     const bench::Timing t = bench::measure(body, options_.seconds);
     bench::Line line;
     line.add("net", case_.net.name);
@@ -179,11 +124,7 @@ class Bench {
   const Case& case_;
   const Options& options_;
   double peak_;
-  Objective f_;
-  Vector w_, g_, d_, v_, out_, x_;
-  std::vector<std::int64_t> y_;
-  Batch batch_;
-  const Mode mode_{.train = case_.net.train};
+  bench::Workload at_;
 };
 
 bench::Network make_net(const std::string& name, const std::string& activation) {
