@@ -75,26 +75,6 @@ TEST("map kernels apply f, f' and f''") {
   });
 }
 
-TEST("maps leave their slopes, where a table has them") {
-  check::for_tables([](const KernelTable& table, auto zero) {
-    using T = decltype(zero);
-    if (!table.has(kernels::MapLinearize::name, check::kDType<T>)) return;
-    for (std::int32_t id = 0; id < math::kActivationCount; ++id) {
-      const kernels::Activation act{id, math::kActivations[id].alpha};
-      const std::int64_t n = 20001;
-      Guarded<T> x(n, 1), y(n, 2);
-      const Guarded<T> x0(x);
-      run<kernels::MapLinearize>(table, zero, {x.out(), y.out(), n, act});
-      math::dispatch(id, [&](auto a) {
-        using A = decltype(a);
-        const auto jet = [&](auto i) { return A::at(double(x0[i]), act.alpha); };
-        expect("value", y, y, false, 2 * kTolerance<T>, [&](auto i) { return jet(i).f; });
-        expect("slope", x, x, false, 2 * kTolerance<T>, [&](auto i) { return jet(i).d; });
-      });
-    }
-  });
-}
-
 TEST("map kernels work in place") {
   check::for_tables([](const KernelTable& table, auto zero) {
     using T = decltype(zero);

@@ -4,7 +4,9 @@
 // over them vectorise), stay finite for |x| <= 1e4 wherever f does, and pass NaN on. At a kink f'
 // is that of the outer piece: 0 for relu (at 0), relu6, hardtanh and hardsigmoid (at both ends),
 // alpha for leaky_relu, 0 and 1 for hardswish; ELU and its kin take the exponential side at 0.
-// Where a second derivative jumps it is the outer piece's too.
+// Where a second derivative jumps it is the outer piece's too. A compiler may fuse a product with
+// the sum it goes into, and does so according to what else is computed: passes that share f' agree
+// to the bit as long as there is but one such product in a sum, or the others are read elsewhere.
 #pragma once
 
 #include <cstdint>
@@ -101,8 +103,8 @@ struct Celu {  // alpha (e^(x / alpha) - 1) on the left
 struct Gelu {  // x Phi(x)
   template <class T>
   static HC_HD Jet<T> at(T x, T) {
-    const Normal<T> n = normal(x);
-    return {x * n.cdf, n.cdf + x * n.pdf, n.pdf * (2 - x * x)};
+    const Normal<T> n = twice_normal(x);
+    return {x / 2 * n.cdf, (n.cdf + x * n.pdf) / 2, n.pdf / 2 * (2 - x * x)};
   }
 };
 
@@ -126,15 +128,16 @@ struct Silu {  // x s(x)
   }
 };
 
-// x t(x), t = tanh(log(1 + e^x)) = n (n + 2) / (n (n + 2) + 2) with n = e^x; for x > 0 both sides
-// of the fraction are divided by n^2. t' = (1 - t^2) s, t'' = t' (1 - s - 2 t s).
+// x t(x), t = tanh(log(1 + e^x)) = n (n + 2) / (n (n + 2) + 2) with n = e^x; for x > 0 in 1 - t
+// both sides of the fraction are divided by n^2. t' = (1 - t^2) s, t'' = t' (1 - s - 2 t s).
 struct Mish {
   template <class T>
   static HC_HD Jet<T> at(T x, T) {
     const detail::Logistic<T> l = detail::logistic(x);
-    const T e = l.e, top = x < 0 ? e * (e + 2) : 1 + 2 * e;
-    const T bottom = top + (x < 0 ? T(2) : 2 * e * e), r = 1 / bottom;
-    const T t = top / bottom;  // not top * r, which may or may not fuse with the sum below
+    const T e = l.e, top = x < 0 ? e * (e + 2) : 2 * e * e;
+    const T bottom = top + (x < 0 ? T(2) : 1 + 2 * e), r = 1 / bottom;
+    const T part = top / bottom;  // not top * r
+    const T t = x < 0 ? part : 1 - part;
     const T d = 4 * e * (1 + e) * (x < 0 ? T(1) : e) * r * r;
     return {x * t, t + x * d, d * (2 + x * (l.complement - 2 * t * l.s))};
   }

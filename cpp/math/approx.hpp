@@ -165,14 +165,14 @@ HC_HD SinCos<float> sin_cos(float x) {
 }
 HC_HD SinCos<double> sin_cos(double x) { return {std::sin(x), std::cos(x)}; }
 
-// The normal distribution's function Phi(x) and density.
+// Twice the normal distribution's function Phi(x), and twice its density.
 template <class T>
 struct Normal {
   T cdf, pdf;
 };
 
 // Phi(-a) = exp(-a^2/2) P(t) / (a + 4), t = (a - 4) / (a + 4): small also in relative error.
-HC_HD Normal<float> normal(float x) {
+HC_HD Normal<float> twice_normal(float x) {
   const float size = std::fabs(x);
   const float a = size > 15.f ? 15.f : size;
   const float high = detail::from_bits(detail::bits(a) & 0xfffff000);  // high * high is exact
@@ -180,15 +180,14 @@ HC_HD Normal<float> normal(float x) {
   e.r -= 0.5f * ((a - high) * (a + high));
   const float bell = detail::exp_reduced(e);
   const float w = 1.f / (a + 4.f), t = (a - 4.f) * w;
-  const float tail = bell * w *
+  const float tail = 2.f * bell * w *
                      polynomial(t, 0.755285144f, -0.607896566f, 0.387136906f, -0.186523661f,
                                 0.0604034886f, -0.00752400421f, -0.00351021066f, 0.00156840833f,
                                 0.000174659042f, -0.000134196467f);
-  return {x > 0.f ? 1.f - tail : tail, 0.398942280f * bell};
+  return {x > 0.f ? 2.f - tail : tail, 0.797884561f * bell};
 }
-HC_HD Normal<double> normal(double x) {
-  return {0.5 * std::erfc(-0.70710678118654752440 * x),
-          0.39894228040143267794 * std::exp(-0.5 * x * x)};
+HC_HD Normal<double> twice_normal(double x) {
+  return {std::erfc(-0.70710678118654752440 * x), 0.79788456080286535588 * std::exp(-0.5 * x * x)};
 }
 
 }  // namespace hesscore::math

@@ -75,6 +75,13 @@ bool Sweep::overwrites_input(std::size_t i) const {
   return graph_.nodes()[i].op->is_projection() && owns_input(i);
 }
 
+// A projection that lies where its input was finds there what its own passes need.
+bool Sweep::leaves_slopes(std::size_t i) const {
+  const Node& node = graph_.nodes()[i];
+  return keeps_slopes_ && active_[i] && node.op->leaves_slopes() && owns_input(i) &&
+         !overwrites_input(root(node.inputs[0]));
+}
+
 // Returns how many numbers its batch statistics are.
 std::int64_t Sweep::add_buffers(Site& s, const Node& node, bool tracked, std::int64_t at) {
   const Operand all = e_.external(kPortBuffers, sizeof(double));
@@ -151,7 +158,7 @@ void Sweep::forward() {
     if (!node.op || root_[i] != i) continue;
     sites_[i].x = gather(y_, node);
     sites_[i].saved = node.op->save(e_, sites_[i]);
-    sites_[i].slopes = keeps_slopes_ && active_[i] && node.op->leaves_slopes() && owns_input(i);
+    sites_[i].slopes = leaves_slopes(i);
     y_[i] = overwrites_input(i) ? y_[root(node.inputs[0])] : e_.temporary(size(i));
     node.op->forward(e_, sites_[i], Out(y_[i]));
   }

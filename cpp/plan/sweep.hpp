@@ -153,6 +153,7 @@ class Sweep {
   std::vector<Out> adjoints_over(NodeArrays& a, std::size_t node, std::int64_t reps);
   bool owns_input(std::size_t node) const;  // is its input read by nobody else?
   bool overwrites_input(std::size_t node) const;
+  bool leaves_slopes(std::size_t node) const;
   void complete_output(NodeArrays& d, std::int64_t reps);
   std::vector<In> gather(const NodeArrays& a, const Node& node) const;
   std::vector<In> parameters(const Node& node, Operand flat) const;
