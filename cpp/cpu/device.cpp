@@ -1,4 +1,8 @@
 // The CPU as a Device: host memory and the kernels its processor runs best.
+#if __has_include(<sys/mman.h>)
+#include <sys/mman.h>
+#endif
+
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -13,6 +17,16 @@ namespace cpu {
 namespace {
 
 constexpr std::size_t kAlignment = 64;
+constexpr std::size_t kHugePage = std::size_t{1} << 21;
+constexpr std::size_t kLarge =
+    16 * kHugePage;  // what a partly used page at the end hardly matters to
+
+// Fewer faults when memory is first touched, and fewer misses in tables of pages.
+void prefer_huge_pages([[maybe_unused]] void* p, [[maybe_unused]] std::size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  madvise(p, bytes, MADV_HUGEPAGE);  // where the system has none, as it was
+#endif
+}
 
 std::string processor() {
   std::ifstream info("/proc/cpuinfo");
@@ -38,12 +52,14 @@ class CpuDevice final : public Device {
   const KernelTable& kernels(Precision) const override { return kernels_; }
 
   void* allocate(std::size_t bytes) override {
-    const bool too_large = bytes > std::numeric_limits<std::size_t>::max() - kAlignment;
+    const std::size_t alignment = bytes < kLarge ? kAlignment : kHugePage;
+    const bool too_large = bytes > std::numeric_limits<std::size_t>::max() - alignment;
     const std::size_t rounded = (bytes / kAlignment + 1) * kAlignment;
-    void* p = too_large ? nullptr : std::aligned_alloc(kAlignment, rounded);
+    void* p = too_large ? nullptr : std::aligned_alloc(alignment, rounded);
     if (p == nullptr) {
       throw OutOfMemoryError("cannot allocate " + std::to_string(bytes) + " bytes on cpu");
     }
+    if (alignment == kHugePage) prefer_huge_pages(p, bytes);
     return p;
   }
   void free(void* p) noexcept override { std::free(p); }

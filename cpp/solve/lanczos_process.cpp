@@ -13,6 +13,8 @@ using math::LanczosState;
 
 namespace {
 
+constexpr std::int64_t kTogether = 4;  // vectors of the basis
+
 double rounding(DType dtype) {
   return dtype == DType::f32 ? std::numeric_limits<float>::epsilon()
                              : std::numeric_limits<double>::epsilon();
@@ -120,24 +122,34 @@ void LanczosProcess::orthogonalise(void* w) {
   restarted_ = false;
 }
 
+// On the host some vectors at a time: what the products have read is still in the cache when they
+// are subtracted. A device would rather have few calls.
 void LanczosProcess::project(void* w, std::int64_t terms) const {
-  if (terms == 0) return;
-  states_.kernels().dots({.x = In(basis_.data()),
+  const std::int64_t together = A_.device().is_host() ? kTogether : terms;
+  for (std::int64_t t = 0; t < terms; t += together) {
+    project(w, t, std::min(together, terms - t), terms);
+  }
+}
+
+void LanczosProcess::project(void* w, std::int64_t first, std::int64_t count,
+                             std::int64_t terms) const {
+  double* const c = static_cast<double*>(coefficients_.data()) + first;
+  states_.kernels().dots({.x = In(basis(first)),
                           .y = In(w),
-                          .result = Out(coefficients_.data()),
+                          .result = Out(c),
                           .n = n_,
                           .rows = runs_,
-                          .terms = terms,
+                          .terms = count,
                           .row_x = (capacity_ + 1) * n_,
                           .term_x = n_,
                           .row_y = n_,
                           .row_result = terms});
-  states_.kernels().combine({.x = In(basis_.data()),
-                             .c = In(coefficients_.data()),
+  states_.kernels().combine({.x = In(basis(first)),
+                             .c = In(c),
                              .y = Out(w, /*acc=*/true),
                              .n = n_,
                              .rows = runs_,
-                             .terms = terms,
+                             .terms = count,
                              .row_x = (capacity_ + 1) * n_,
                              .term_x = n_,
                              .row_y = n_,

@@ -41,6 +41,7 @@ class LanczosProcess {
   void orthogonalise(void* w);
   bool once_is_enough(std::int64_t run) const;
   void project(void* w, std::int64_t terms) const;
+  void project(void* w, std::int64_t first, std::int64_t count, std::int64_t terms) const;
   void measure(const void* w) const { states_.dot(w, w, &math::LanczosState::squared); }
 
   const LinearOperator& A_;

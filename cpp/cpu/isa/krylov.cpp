@@ -9,18 +9,25 @@ namespace {
 constexpr int kTogether = 4;           // terms that are added at once
 constexpr std::int64_t kPiece = 4096;  // elements of y that stay in the cache while terms go by
 
-// sum_i x_i y_i, with y in float64 already
-template <class T>
-double dot_with(const T* x, const double* y, std::int64_t n) {
-  constexpr int kLanes = 32;
-  double lanes[kLanes] = {}, sum = 0;
+// to[t] += sum_i x[t, i] y_i for kTerms terms, with y in float64 already. Terms side by side are as
+// many streams from memory.
+template <int kTerms, class T>
+void add_dots(const T* x, std::int64_t term_x, const double* y, std::int64_t n, double* to) {
+  constexpr int kLanes = 16;
+  double lanes[kTerms][kLanes] = {};
   std::int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    for (int k = 0; k < kLanes; ++k) lanes[k] += static_cast<double>(x[i + k]) * y[i + k];
+    for (int t = 0; t < kTerms; ++t) {
+      const T* const from = x + t * term_x + i;
+      for (int k = 0; k < kLanes; ++k) lanes[t][k] += static_cast<double>(from[k]) * y[i + k];
+    }
   }
-  for (; i < n; ++i) sum += static_cast<double>(x[i]) * y[i];
-  for (const double lane : lanes) sum += lane;
-  return sum;
+  for (int t = 0; t < kTerms; ++t) {
+    double sum = 0;
+    for (std::int64_t k = i; k < n; ++k) sum += static_cast<double>(x[t * term_x + k]) * y[k];
+    for (const double lane : lanes[t]) sum += lane;
+    to[t] += sum;
+  }
 }
 
 // A piece of y stays in the cache, in float64, while the terms go by.
@@ -36,7 +43,11 @@ void dots_of_chunk(const T* x, std::int64_t term_x, const T* y, std::int64_t ter
   for (std::int64_t i = 0; i < n; i += kPiece) {
     const std::int64_t length = n - i < kPiece ? n - i : kPiece;
     for (std::int64_t k = 0; k < length; ++k) piece[k] = static_cast<double>(y[i + k]);
-    for (std::int64_t t = 0; t < terms; ++t) to[t] += dot_with(x + t * term_x + i, piece, length);
+    std::int64_t t = 0;
+    for (; t + kTogether <= terms; t += kTogether) {
+      add_dots<kTogether>(x + t * term_x + i, term_x, piece, length, to + t);
+    }
+    for (; t < terms; ++t) add_dots<1>(x + t * term_x + i, term_x, piece, length, to + t);
   }
 }
 
