@@ -18,16 +18,22 @@ Key = tuple[str, str]  # side, row
 
 @dataclasses.dataclass
 class Result:
-    """What one case gave: seconds per call by round, and how far the answers are apart."""
+    """What one case gave: seconds per call by round, and how far the answers are apart.
+
+    `own`: ratios of two rows of ours, by round.
+    """
 
     case: Case | NetCase
     rounds: dict[Key, list[float]] = dataclasses.field(default_factory=dict)
     apart: dict[str, float] = dataclasses.field(default_factory=dict)
+    own: dict[tuple[str, str], list[float]] = dataclasses.field(default_factory=dict)
 
     def ratio(self, a: Key, b: Key) -> np.ndarray | None:
         """Quartiles (25, 50, 75 %) over the rounds of a's time divided by b's."""
         if a not in self.rounds or b not in self.rounds:
             return None
+        if a[0] == b[0] and (a[1], b[1]) in self.own:
+            return np.percentile(self.own[a[1], b[1]], [25, 50, 75])
         return np.percentile(self._best(a) / self._best(b), [25, 50, 75])
 
     def _best(self, key: Key) -> np.ndarray:
@@ -148,6 +154,15 @@ def print_times(result: Result) -> None:
     for key in sorted(result.rounds, key=lambda key: order.index(LABELS[key[1]])):
         low, mid, high = 1e3 * np.percentile(result.rounds[key], [25, 50, 75])
         print(f"  {LABELS[key[1]]:38}{title(key):10}{mid:9.3f}  ({low:.3f} .. {high:.3f})")
+
+
+def own_pairs(case: Case | NetCase) -> list[tuple[str, str]]:
+    """Rows of ours that have a target over another row of ours."""
+    return [
+        (target.ours, target.theirs[1])
+        for target in TARGETS
+        if target.net == case.group and target.theirs[0] == OWN[0]
+    ]
 
 
 def verdicts(results: list[Result]) -> list[dict]:

@@ -5,7 +5,8 @@
 
 Every side runs in a process of its own on the same processors. In each round each side is timed
 in turn for a moment (A B A B ...); a ratio is taken within a round, and its median over the
-rounds is printed, so that a slow spell of the machine hits both sides alike. Sides whose
+rounds is printed, so that a slow spell of the machine hits both sides alike. Ratios of two rows
+of ours are taken call by call. Sides whose
 libraries are not installed are left out and say so.
 """
 
@@ -93,6 +94,11 @@ def compare(sides: list[Side], case, chosen: argparse.Namespace) -> report.Resul
             for side in having:
                 times = side.time(row, chosen.seconds)
                 result.rounds.setdefault((side.name, row), []).append(float(np.median(times)))
+        for pair in report.own_pairs(case):
+            for side in by_row.get(pair[0], []):
+                if side.name == report.OWN[0]:
+                    ratio = side.compare(*pair, chosen.seconds)
+                    result.own.setdefault(pair, []).append(ratio)
     return result
 
 

@@ -36,6 +36,10 @@ class Side:
     def time(self, row: str, seconds: float) -> list[float]:
         return self._ask(do="time", row=row, seconds=seconds)["times"]
 
+    def compare(self, first: str, second: str, seconds: float) -> float:
+        """The time of one row over that of another, called in turn."""
+        return self._ask(do="compare", pair=[first, second], seconds=seconds)["ratio"]
+
     def close(self) -> None:
         self._process.communicate(timeout=60)
 

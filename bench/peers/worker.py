@@ -1,7 +1,7 @@
 """One side of the comparison in a process of its own: reads commands and answers in JSON lines.
 
 Commands: {"do": "setup", "case": its key}, {"do": "export", "row", "path"},
-{"do": "time", "row", "seconds"}. A side is a module with `versions()` and `rows(problem)`, a dict
+{"do": "time", "row", "seconds"}, {"do": "compare", "pair": two rows, "seconds"}. A side is a module with `versions()` and `rows(problem)`, a dict
 of name -> (call, export): `call` does the work and waits for it, `export` makes a flat array of
 what it returned.
 """
@@ -46,6 +46,21 @@ def measure(call: Callable[[], object], seconds: float) -> list[float]:
     return times
 
 
+def compare(first: Callable[[], object], second: Callable[[], object], seconds: float) -> float:
+    """The first's median time over the second's, called in turn, untimed once."""
+    times: tuple[list[float], list[float]] = ([], [])
+    first(), second()
+    gc.disable()
+    end = time.perf_counter() + seconds
+    while not times[0] or time.perf_counter() < end:
+        for call, to in zip((first, second), times, strict=True):
+            start = time.perf_counter()
+            call()
+            to.append(time.perf_counter() - start)
+    gc.enable()
+    return float(np.median(times[0]) / np.median(times[1]))
+
+
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints must not mix with the answers
@@ -62,6 +77,10 @@ def main() -> None:
         if command["do"] == "setup":
             rows = side.rows(make(case_of(command["case"])))
             answer(rows=list(rows))
+            continue
+        if command["do"] == "compare":
+            calls = [rows[name][0] for name in command["pair"]]
+            answer(ratio=compare(*calls, command["seconds"]))
             continue
         call, export = rows[command["row"]]
         if command["do"] == "export":
