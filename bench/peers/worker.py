@@ -1,9 +1,9 @@
 """One side of the comparison in a process of its own: reads commands and answers in JSON lines.
 
 Commands: {"do": "setup", "case": its key}, {"do": "export", "row", "path"},
-{"do": "time", "row", "seconds"}, {"do": "compare", "pair": two rows, "seconds"}. A side is a module with `versions()` and `rows(problem)`, a dict
-of name -> (call, export): `call` does the work and waits for it, `export` makes a flat array of
-what it returned.
+{"do": "time", "row", "seconds"}, {"do": "compare", "pair": two rows, "seconds"}. A side is a module
+with `versions()` and `rows(problem)`, a dict of name -> (call, export): `call` does the work and
+waits for it, `export` makes a flat array of what it returned.
 """
 
 from __future__ import annotations
