@@ -49,7 +49,7 @@ void solvers(const std::string& net, Workload& at) {
   measure(net, "10 Lanczos steps", [&] { lanczos(*hessian, at.v, {.steps = 10}); });
 }
 
-// Started anew, so that the first step's cost is that of others.
+// The second one: the first makes state and plans.
 void step(const std::string& net, Workload& at, const std::string& name, const Method& method) {
   Optimizer optimizer(at.f, method);
   measure(net, "step of " + name, [&] { optimizer.step(at.w, at.batch); });

@@ -1,7 +1,7 @@
 // What an activation makes of a finished product, in a call of its own.
 #pragma once
 
-#include <array>
+#include <vector>
 
 #include "kernel_tables.hpp"
 

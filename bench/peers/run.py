@@ -6,8 +6,7 @@
 Every side runs in a process of its own on the same processors. In each round each side is timed
 in turn for a moment (A B A B ...); a ratio is taken within a round, and its median over the
 rounds is printed, so that a slow spell of the machine hits both sides alike. Ratios of two rows
-of ours are taken call by call. Sides whose
-libraries are not installed are left out and say so.
+of ours are taken call by call. Sides whose libraries are not installed are left out and say so.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import backpack
 import torch
 from backpack import extensions
@@ -16,9 +18,12 @@ def set_threads(count: int) -> None:
 
 
 def versions() -> dict[str, str]:
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
-    return {"torch": torch.__version__, "backpack": version("backpack-for-pytorch")}
+    known = {"torch": torch.__version__, "backpack": version("backpack-for-pytorch")}
+    with contextlib.suppress(PackageNotFoundError):
+        known["pyhessian"] = version("pyhessian")
+    return known
 
 
 def rows(problem: Problem) -> dict:

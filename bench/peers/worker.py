@@ -49,7 +49,8 @@ def measure(call: Callable[[], object], seconds: float) -> list[float]:
 def compare(first: Callable[[], object], second: Callable[[], object], seconds: float) -> float:
     """The first's median time over the second's, called in turn, untimed once."""
     times: tuple[list[float], list[float]] = ([], [])
-    first(), second()
+    for call in (first, second):
+        call()
     gc.disable()
     end = time.perf_counter() + seconds
     while not times[0] or time.perf_counter() < end:

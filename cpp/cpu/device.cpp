@@ -18,8 +18,8 @@ namespace {
 
 constexpr std::size_t kAlignment = 64;
 constexpr std::size_t kHugePage = std::size_t{1} << 21;
-constexpr std::size_t kLarge =
-    16 * kHugePage;  // what a partly used page at the end hardly matters to
+// From here on a partly used huge page at the end hardly matters.
+constexpr std::size_t kLarge = 16 * kHugePage;
 
 // Fewer faults when memory is first touched, and fewer misses in tables of pages.
 void prefer_huge_pages([[maybe_unused]] void* p, [[maybe_unused]] std::size_t bytes) {

@@ -136,7 +136,7 @@ struct Mish {
     const detail::Logistic<T> l = detail::logistic(x);
     const T e = l.e, top = x < 0 ? e * (e + 2) : 2 * e * e;
     const T bottom = top + (x < 0 ? T(2) : 1 + 2 * e), r = 1 / bottom;
-    const T part = top / bottom;  // not top * r
+    const T part = top / bottom;  // not top * r, which may or may not fuse with what follows
     const T t = x < 0 ? part : 1 - part;
     const T d = 4 * e * (1 + e) * (x < 0 ? T(1) : e) * r * r;
     return {x * t, t + x * d, d * (2 + x * (l.complement - 2 * t * l.s))};

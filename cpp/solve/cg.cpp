@@ -126,6 +126,11 @@ void Cg::start() {
     return;
   }
   if (on_device_ && fits_resident(M_)) resident_ = A_.resident_cg(M_ != nullptr);
+  if (resident_.cg == nullptr && fits_rows()) {
+    report_ = as_row();
+    done_ = true;
+    return;
+  }
   const void* residual = b_;
   const bool from_zero = algebra_.norm(x_.data, n_) == 0;
   if (!from_zero) {
@@ -163,12 +168,7 @@ const void* Cg::first_residual() {
 }
 
 void Cg::begin(const void* residual, bool from_zero) {
-  if (resident_.cg == nullptr) {
-    if (!fits_rows()) return choose_coordinates(residual, from_zero);
-    report_ = as_row();
-    done_ = true;
-    return;
-  }
+  if (resident_.cg == nullptr) return choose_coordinates(residual, from_zero);
   report_ = run_resident(resident_, x_, {residual, phi_, target_, maxiter_}, options_, ws_.kept);
   done_ = true;
 }
