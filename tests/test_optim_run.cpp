@@ -1,4 +1,6 @@
 // Runs over a data set: order, coverage, chunks.
+#include <thread>
+
 #include "optim_problems.hpp"
 
 TEST("an epoch in order is the steps by hand, the smaller last batch included") {
@@ -91,6 +93,7 @@ TEST("a call inside a run is refused, and the run goes on") {
     CHECK_THROWS(StateError, opt.step(w, p.batch()));
     CHECK_THROWS(StateError, opt.load_state(fresh));
     CHECK(opt.state().scalars.at("step") == static_cast<double>(info.step));
+    std::thread([&] { CHECK_THROWS(StateError, opt.state()); }).join();
     return false;
   };
   CHECK(opt.run(w, p.batch(), {.batch_size = 3}, 0, 0, 9, nested) == 4);

@@ -98,24 +98,30 @@ void Optimizer::Impl::set(const StepOptions& options) {
 }
 
 Vector Optimizer::Impl::ema() const {
+  const Turns::Look look(turns_);
   if (mean_ == nullptr) throw StateError("ema", "an optimizer with the option ema", "one without");
-  if (!algebra_ || steps_ == 0) throw StateError("ema", "a step before", "none");
+  if (steps_ == 0) throw StateError("ema", "a step before", "none");
+  if (pending_) {
+    Vector loaded(f_.device(), pending_->dtype, n_);
+    loaded.from_host(pending_->vectors.at("ema"));
+    return loaded;
+  }
   Vector copy = make_vector();
   algebra_->copy(mean_->data(), copy.data(), n_);
   return copy;
 }
 
 Optimizer::State Optimizer::Impl::state() const {
+  const Turns::Look look(turns_);
   if (pending_) return *pending_;
-  State state;
-  state.scalars = scalars_;
+  State state{.vectors = {}, .scalars = scalars_, .dtype = dtype_};
   if (!algebra_) return state;
   for (const auto& [name, vector] : vectors_) state.vectors[name] = vector.to_host();
   return state;
 }
 
 void Optimizer::Impl::load_state(const State& state) {
-  const Turn turn(busy_);
+  const Turns::Call turn(turns_);
   check_state(state);
   if (algebra_) {
     upload(state);

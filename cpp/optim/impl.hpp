@@ -1,7 +1,6 @@
 // What all methods share: the state, its dtype, and the frame of a transactional step.
 #pragma once
 
-#include <atomic>
 #include <exception>
 #include <optional>
 
@@ -9,21 +8,9 @@
 #include "hesscore/optim.hpp"
 #include "optim/device_steps.hpp"
 #include "optim/mini_batches.hpp"
+#include "optim/turns.hpp"
 
 namespace hesscore {
-
-// Holds what one thread and one call at a time may have. A second one is told so.
-class Turn {
- public:
-  explicit Turn(std::atomic<bool>& taken) : taken_(taken) {
-    if (taken_.exchange(true)) throw StateError("the optimizer is in a run");
-  }
-  ~Turn() { taken_ = false; }
-  Turn(const Turn&) = delete;
-
- private:
-  std::atomic<bool>& taken_;
-};
 
 class Optimizer::Impl {
  public:
@@ -123,7 +110,7 @@ class Optimizer::Impl {
   std::map<std::string, std::int64_t> sizes_;
   std::map<std::string, double> scalars_;
   double& steps_;
-  std::atomic<bool> busy_ = false;  // in a step, a run or load_state
+  mutable Turns turns_;  // of steps, runs and load_state
   MiniBatches mini_batches_;
   std::unique_ptr<DeviceSteps> device_steps_;
   std::exception_ptr late_;         // what a schedule threw that was asked ahead of its step

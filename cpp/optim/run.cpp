@@ -49,7 +49,7 @@ class Optimizer::Impl::Listening {
 };
 
 StepInfo Optimizer::Impl::step(const View& w, const Batch& batch, const Poll& poll) {
-  const Turn turn(busy_);
+  const Turns::Call turn(turns_);
   const Listening listening(*this, poll);
   if (!f_.device().is_host()) {
     prepare(w);
@@ -64,7 +64,7 @@ StepInfo Optimizer::Impl::step(const View& w, const Batch& batch, const Poll& po
 std::int64_t Optimizer::Impl::run(const View& w, const Batch& data, const RunOptions& options,
                                   std::int64_t epoch, std::int64_t first, std::int64_t count,
                                   const OnStep& on_step) {
-  const Turn turn(busy_);
+  const Turns::Call turn(turns_);
   const Listening listening(*this, options.poll);
   at_least(0, "first", first);
   at_least(0, "count", count);

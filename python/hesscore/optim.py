@@ -173,11 +173,12 @@ class Optimizer:
     def ema(self) -> Any:
         """A copy of the mean of w that the option `ema` keeps: an array like w.
 
+        From `load_state_dict` to the next step, which tells where w lives, it is a NumPy array.
+
         Raises
         ------
         StateError
-            Without that option, or before the first step (after `load_state_dict` too, as w's dtype
-            and device are not known then; ``state_dict()["ema"]`` has it in float64).
+            Without that option, or before the first step; or another thread is in a step.
 
         Examples
         --------
@@ -304,7 +305,14 @@ class Optimizer:
             )  # fmt: skip
 
     def state_dict(self) -> dict[str, Any]:
-        """Copy the state: NumPy arrays and numbers, fit for `numpy.savez`. Exact, on any device.
+        """Copy the state: NumPy arrays of w's dtype and numbers, fit for `numpy.savez`.
+
+        It is exact, on any device. `hesscore.save` writes it beside `w` and the model.
+
+        Raises
+        ------
+        StateError
+            Another thread is in a step or a run.
 
         Examples
         --------

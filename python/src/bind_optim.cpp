@@ -220,27 +220,39 @@ nb::tuple state(const PyOptimizer& o) {
   const Optimizer::State s = o.state();
   nb::dict vectors, scalars;
   for (const auto& [name, values] : s.vectors) {
-    const NewArray array(DType::f64, {static_cast<std::int64_t>(values.size())});
-    std::copy(values.begin(), values.end(), static_cast<double*>(array.view.data));
+    const NewArray array(s.dtype, {static_cast<std::int64_t>(values.size())});
+    if (s.dtype == DType::f32) {
+      std::copy(values.begin(), values.end(), static_cast<float*>(array.view.data));
+    } else {
+      std::copy(values.begin(), values.end(), static_cast<double*>(array.view.data));
+    }
     vectors[name.c_str()] = array.object;
   }
   for (const auto& [name, value] : s.scalars) scalars[name.c_str()] = value;
   return nb::make_tuple(vectors, scalars);
 }
 
+std::vector<double> numbers(const View& v) {
+  const std::int64_t n = element_count(v.shape);
+  if (v.dtype == DType::f32)
+    return {static_cast<const float*>(v.data), static_cast<const float*>(v.data) + n};
+  return {static_cast<const double*>(v.data), static_cast<const double*>(v.data) + n};
+}
+
 void load_state(PyOptimizer& o, const nb::dict& vectors, const nb::dict& scalars) {
   Optimizer::State s;
+  bool all_single = !vectors.empty();
   for (const auto& [key, value] : vectors) {
     const std::string name = nb::cast<std::string>(key);
     Array array(name);
     array.read(value);
-    if (array.view().dtype != DType::f64) throw DTypeError(name, "float64", "float32");
-    const auto* p = static_cast<const double*>(array.view().data);
-    s.vectors[name].assign(p, p + element_count(array.view().shape));
+    s.vectors[name] = numbers(array.view());
+    all_single = all_single && array.view().dtype == DType::f32;
   }
   for (const auto& [key, value] : scalars) {
     s.scalars[nb::cast<std::string>(key)] = nb::cast<double>(value);
   }
+  s.dtype = all_single ? DType::f32 : DType::f64;
   o.load_state(s);
 }
 

@@ -174,14 +174,37 @@ def test_a_mean_is_saved_and_loaded(problem):
     for b in batches[:3]:
         first.step(w, *b)
     second = make()
-    second.load_state_dict(first.state_dict())
     with pytest.raises(hc.StateError, match="ema"):
         assert second.ema is None
+    second.load_state_dict(first.state_dict())
+    assert second.ema.tobytes() == first.ema.tobytes() and second.ema is not second.ema
     for b in batches[3:]:
         second.step(w, *b)
     assert w.tobytes() == whole.tobytes() and second.ema.tobytes() == opt.ema.tobytes()
     with pytest.raises(hc.StateError):
         hc.Optimizer(f, "adam").load_state_dict(first.state_dict())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_state_has_the_dtype_of_w(problem, dtype):
+    f, w, x, y = problem
+    w, x = w.astype(dtype), x.astype(dtype)
+    opt, other = (hc.Optimizer(f, "adam", ema=0.9) for _ in range(2))
+    opt.step(w, x, y)
+    state = opt.state_dict()
+    assert {v.dtype for v in state.values() if np.ndim(v)} == {np.dtype(dtype)}
+    wide = {k: v.astype("float64") if np.ndim(v) else v for k, v in state.items()}
+    for given in (state, wide):  # the latter as earlier versions saved it
+        other.load_state_dict(given)
+        np.testing.assert_equal(other.state_dict(), given)
+        np.testing.assert_array_equal(other.ema, opt.ema)
+        assert other.ema.dtype == given["ema"].dtype
+        v, u = w.copy(), w.copy()
+        other.step(v, x, y)
+        opt.step(u, x, y)
+        assert v.tobytes() == u.tobytes() and other.ema.dtype == dtype
+        opt.load_state_dict(state)
+        other = hc.Optimizer(f, "adam", ema=0.9)
 
 
 def test_a_failed_step_leaves_the_mean(problem):

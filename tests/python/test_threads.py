@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -59,6 +60,54 @@ def test_runs_of_one_optimizer_exclude_each_other():
         steps = sum(pool.map(run, (100, 1000)))
     assert opt.state_dict()["step"] == steps > 0
     assert all("in a run" in text for text in refusals)
+
+
+def test_looks_at_the_state_come_between_steps():
+    """Every state that another thread sees is whole: that of one of the steps, or none."""
+    f = problems.mlp(40, 60, 10)
+    w, x, y = problems.batch(f, 64, 40, classes=10)
+    opt = hc.Optimizer(f, "adam", ema=0.5)
+    v, twin = w.copy(), hc.Optimizer(f, "adam", ema=0.5)
+    states = [twin.step(v, x, y) and twin.state_dict() for _ in range(200)]
+    states = {int(state["step"]): state for state in states}
+    seen, refusals, done = [], [], threading.Event()
+
+    def look():
+        while not done.is_set():
+            try:
+                seen.append(opt.state_dict())
+                assert opt.ema.shape == w.shape
+            except hc.StateError as error:
+                refusals.append(str(error))
+
+    opt.step(w, x, y)
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(look)
+        for _ in range(199):
+            opt.step(w, x, y)  # never refused for a look
+        done.set()
+        looking.result()
+    assert w.tobytes() == v.tobytes()
+    for state in seen[:: 1 + len(seen) // 50]:
+        np.testing.assert_equal(state, states[int(state["step"])])
+    assert all("in a run" in text for text in refusals)
+
+
+def test_a_look_from_another_thread_within_a_step_is_refused():
+    f = problems.mlp(4, 5, 3)
+    w, x, y = problems.batch(f, 20, 4, classes=3)
+    refusals = []
+
+    def rate(step):
+        opt.state_dict()  # from the step's own thread
+        with ThreadPoolExecutor(1) as pool:
+            refusals.append(pool.submit(opt.state_dict).exception())
+        return 0.1
+
+    opt = hc.Optimizer(f, "sgd", lr=rate)
+    assert opt.step(w, x, y).step == 1
+    assert all(isinstance(e, hc.StateError) and "in a run" in str(e) for e in refusals)
+    assert refusals and opt.state_dict()["step"] == 1
 
 
 @pytest.mark.parametrize("call", ["run", "step", "load_state_dict"])

@@ -215,7 +215,8 @@ struct RunOptions {
 };
 
 // One call at a time: a step, a run or load_state inside another one, from `on_step` or another
-// thread, throws StateError. state() may be called from `on_step`.
+// thread, throws StateError. state() and ema() may be called from `on_step`; from another thread
+// they throw within a call, and a call that comes while they read waits for them.
 class HESSCORE_API Optimizer {
  public:
   Optimizer(const Objective& f, Method method, const StepOptions& options = {});
@@ -236,16 +237,17 @@ class HESSCORE_API Optimizer {
                    std::int64_t first, std::int64_t count,
                    const std::function<bool(const StepInfo&)>& on_step = {});
 
-  // A copy of the mean of w that StepOptions::ema keeps, where w lies. Throws StateError without
-  // one, or before the first step.
+  // A copy of the mean of w that StepOptions::ema keeps, where w lies; of a loaded state before the
+  // next step, in the dtype of the state. Throws StateError without one, or before the first step.
   Vector ema() const;
 
-  // Copies of all state: vectors ("m", "u", "direction", "ema"; absent before the first step) and
-  // scalars
-  // ("step", "damping"). A run that goes on from a state is bitwise the uninterrupted one.
+  // Copies of all state: vectors ("m", "u", "direction", "ema"; absent before the first step) of
+  // numbers of w's dtype, and scalars ("step", "damping"). A run that goes on from a state is
+  // bitwise the uninterrupted one.
   struct State {
     std::map<std::string, std::vector<double>> vectors;
     std::map<std::string, double> scalars;
+    DType dtype = DType::f64;
   };
   State state() const;
   void load_state(const State& state);  // throws StateError on a wrong key, length or value
