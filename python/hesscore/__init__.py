@@ -145,6 +145,7 @@ from .solve import SolveReport, cg
 
 if TYPE_CHECKING:
     from . import datasets, models, plot, testing
+    from .checkpoint import Checkpoint, load, save
     from .operators import identity
 
 __all__ = [
@@ -161,6 +162,7 @@ __all__ = [
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Checkpoint",
     "CheckpointError",
     "Concat",
     "Conv1d",
@@ -253,12 +255,14 @@ __all__ = [
     "get_num_threads",
     "identity",
     "lanczos",
+    "load",
     "lsmr",
     "minres",
     "models",
     "nn",
     "plot",
     "replica_inverse",
+    "save",
     "set_num_threads",
     "show_config",
     "spectral_density",
@@ -271,6 +275,12 @@ __all__ = [
 __version__ = _core.version()
 
 _LAZY_MODULES = ("datasets", "models", "plot", "testing")
+_LAZY_NAMES = {
+    "Checkpoint": "checkpoint",
+    "identity": "operators",
+    "load": "checkpoint",
+    "save": "checkpoint",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -279,8 +289,8 @@ def __getattr__(name: str) -> Any:
 
     if name in _LAZY_MODULES:
         return importlib.import_module(f".{name}", __name__)
-    if name == "identity":
-        value = importlib.import_module(".operators", __name__).identity
+    if name in _LAZY_NAMES:
+        value = getattr(importlib.import_module(f".{_LAZY_NAMES[name]}", __name__), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import _check
 from .errors import GraphError, ShapeError
@@ -35,6 +35,15 @@ class Node:
         return f"Node({self._number}, shape={self.shape})"
 
 
+class Call(NamedTuple):
+    """A call of a graph's method, and the number of the node that it made."""
+
+    method: str
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    number: int
+
+
 class Graph:
     """A network as a free directed acyclic graph, with named inputs and one output.
 
@@ -59,6 +68,7 @@ class Graph:
     def __init__(self) -> None:
         self._builder = Builder()
         self._layers: dict[int, int] = {}
+        self._calls: list[Call] = []  # which also keep the layers, whose ids are used above
         self._output: Node | None = None
 
     def input(self, shape: int | Shape, name: str = "x") -> Node:
@@ -69,31 +79,38 @@ class Graph:
         if not isinstance(name, str) or not name:
             raise GraphError.about("name", "a string", repr(name))
         sizes = () if shape == () else _check.shape("shape", shape)
-        return Node(self, self._builder.engine.input(list(sizes), name))
+        return self._made("input", (sizes, name), self._builder.engine.input(list(sizes), name))
 
     def __call__(self, layer: Layer, x: Node, name: str | None = None) -> Node:
         """Apply a layer or a container; one that was applied before shares its parameters."""
         as_layers("layer", [layer])
         number = self._layers.setdefault(id(layer), len(self._layers))
-        path = str(number) if name is None else str(name)
-        return Node(self, layer._build(self._builder, self._own("x", x), path))
+        name = None if name is None else str(name)
+        path = str(number) if name is None else name
+        output = layer._build(self._builder, self._own("x", x), path)
+        return self._made("call", (layer, x, name), output)
 
     def add(self, *nodes: Node) -> Node:
         """Add nodes of one shape."""
-        return Node(self, self._builder.engine.add([self._own("nodes", n) for n in nodes]))
+        numbers = [self._own("nodes", n) for n in nodes]
+        return self._made("add", nodes, self._builder.engine.add(numbers))
 
     def multiply(self, a: Node, b: Node) -> Node:
         """Multiply two nodes element by element; axes of size 1 are repeated."""
-        return Node(self, self._builder.engine.multiply(self._own("a", a), self._own("b", b)))
+        numbers = self._own("a", a), self._own("b", b)
+        return self._made("multiply", (a, b), self._builder.engine.multiply(*numbers))
 
     def inner(self, a: Node, b: Node) -> Node:
         """Take inner products over the last axis: (D,) with (D,) or (K, D) gives (1,) or (K,)."""
-        return Node(self, self._builder.engine.inner_product(self._own("a", a), self._own("b", b)))
+        numbers = self._own("a", a), self._own("b", b)
+        return self._made("inner", (a, b), self._builder.engine.inner_product(*numbers))
 
     def concat(self, *nodes: Node, axis: int = 1) -> Node:
         """Put nodes side by side along `axis`, counted with the batch, as in NumPy."""
         numbers = [self._own("nodes", n) for n in nodes]
-        return Node(self, self._builder.engine.concat(numbers, _check.integer("axis", axis, 1)))
+        axis = _check.integer("axis", axis, 1)
+        output = self._builder.engine.concat(numbers, axis)
+        return self._made("concat", nodes, output, axis=axis)
 
     def output(self, node: Node) -> None:
         """Choose the output; everything must lead to it."""
@@ -101,6 +118,11 @@ class Graph:
         if self._output is not None:
             raise GraphError.about("output", "one output", "a second one")
         self._output = node
+
+    def _made(self, method: str, arguments: tuple[Any, ...], number: int, **options: Any) -> Node:
+        """Note a call, so that the graph can be made again, and return its node."""
+        self._calls.append(Call(method, arguments, options, number))
+        return Node(self, number)
 
     def _own(self, name: str, node: Node) -> int:
         if not isinstance(node, Node) or node._graph is not self:

@@ -101,6 +101,7 @@ class Objective(Parameters, Buffers, Evaluations, Forms, KroneckerMethods):
         self.loss_function = loss
         self.reduction: Reduction = reduction or loss.reduction
         self.check_finite = _check.flag("check_finite", check_finite)
+        self._input_shape = input_shape
         engine_loss = loss._engine(self.reduction == "mean")
         self._graph = build_graph(net, engine_loss, input_shape)
         self.precision = precision

@@ -16,6 +16,7 @@ MODULES = [
     "_forms",
     "_evaluations",
     "_parameters",
+    "checkpoint",
     "config",
     "eigen",
     "errors",
@@ -49,6 +50,8 @@ MODULES = [
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_run(name):
+    if name == "checkpoint":
+        pytest.importorskip("safetensors")
     failed, _ = doctest.testmod(importlib.import_module(f"hesscore.{name}"))
     assert failed == 0
 
@@ -64,9 +67,9 @@ def test_every_public_name_is_documented():
 
 
 def test_public_functions_and_main_classes_have_examples():
-    for name in ("cg", "devices", "diagonal", "frobenius_norm", "identity", "set_num_threads",
-                 "show_config", "get_include", "get_cmake_dir", "trace", "tune_init",
-                 "Optimizer", "Graph", "Linear", "Sequential"):  # fmt: skip
+    for name in ("cg", "devices", "diagonal", "frobenius_norm", "identity", "load", "save",
+                 "set_num_threads", "show_config", "get_include", "get_cmake_dir", "trace",
+                 "tune_init", "Optimizer", "Graph", "Linear", "Sequential"):  # fmt: skip
         assert ">>>" in inspect.getdoc(getattr(hc, name)), name
     for owner in (hc.Objective, hc.Optimizer):
         for name, method in inspect.getmembers(owner, inspect.isfunction):

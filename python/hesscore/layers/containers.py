@@ -133,19 +133,15 @@ class SqueezeExcite(Gate):
         activation: Layer | None = None,
         gate: Layer | None = None,
     ) -> None:
-        super().__init__(
-            GlobalAvgPool2d(),
-            Conv2d(channels, reduced, 1),
-            ReLU() if activation is None else activation,
-            Conv2d(reduced, channels, 1),
-            Sigmoid() if gate is None else gate,
-        )
+        self.activation = ReLU() if activation is None else activation
+        self.gate = Sigmoid() if gate is None else gate
+        down, up = Conv2d(channels, reduced, 1), Conv2d(reduced, channels, 1)
+        self.channels, self.reduced = down.in_channels, down.out_channels
+        super().__init__(GlobalAvgPool2d(), down, self.activation, up, self.gate)
 
     def _arguments(self) -> tuple[str, ...]:
-        conv = self.layers[1]
-        assert isinstance(conv, Conv2d)
-        sizes = str(conv.in_channels), str(conv.out_channels)
-        return (*sizes, f"activation={self.layers[2]!r}", f"gate={self.layers[4]!r}")
+        sizes = str(self.channels), str(self.reduced)
+        return (*sizes, f"activation={self.activation!r}", f"gate={self.gate!r}")
 
 
 class Parallel(Layer):

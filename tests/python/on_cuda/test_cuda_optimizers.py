@@ -152,6 +152,22 @@ def test_state_moves_between_devices(dtype):
         second.step(w, x, y)
 
 
+def test_a_checkpoint_goes_on_bit_for_bit(tmp_path, dtype):
+    pytest.importorskip("safetensors")
+    f = problems.mlp(4, 5, 3)
+    w, x, y = to_device(data(f, dtype))
+    opt = hc.Optimizer(f, "adahesscale", ema=0.9)
+    opt.step(w, x, y)
+    hc.save(tmp_path / "c", f, w, opt)
+    _, v, other = hc.load(tmp_path / "c", xp=cupy)
+    assert isinstance(v, cupy.ndarray) and v.get().tobytes() == w.get().tobytes()
+    assert other.ema.tobytes() == opt.ema.get().tobytes()
+    for one, at in ((opt, w), (other, v)):
+        one.step(at, x, y)
+    assert v.get().tobytes() == w.get().tobytes()
+    assert other.ema.get().tobytes() == opt.ema.get().tobytes()
+
+
 def test_w_must_be_cupys_own_and_contiguous():
     f, args = make()
     device = to_device(args)
