@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 from networks import Case, NetCase, Problem, layers, make, name
-from problem import join
 
 import hesscore as hc
+from peers.problem import join
 
 LARGEST = 1e-4
 MODELS = {

@@ -7,8 +7,8 @@ import math
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "peers"))
-from problem import Case, NetCase, Problem, make
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from peers.problem import Case, NetCase, Problem, make
 
 __all__ = ["EPS", "Case", "Layer", "NetCase", "Problem", "layers", "make", "name"]
 

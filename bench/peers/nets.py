@@ -7,6 +7,7 @@ Parameters come in the order of the list; in a residual block, the branch's befo
 from __future__ import annotations
 
 import itertools
+import math
 
 Layers = list[tuple]
 
@@ -88,3 +89,26 @@ def parameters(layers: Layers) -> list[tuple[str, tuple[int, ...]]]:
             n, m, kernel, _, _, bias = numbers
             out += [("weight", (m, n, kernel, kernel)), *([("bias", (m,))] if bias else [])]
     return out
+
+
+def shape(layer: tuple, x: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a layer's output for one sample, channels first."""
+    kind, *numbers = layer
+    if kind == "residual":
+        for inner in numbers[0]:
+            x = shape(inner, x)
+        return x
+    if kind == "flatten":
+        return (math.prod(x),)
+    if kind == "linear":
+        return (numbers[1],)
+    if kind == "mean":
+        return (x[0], 1, 1)
+    if kind == "conv":
+        _, out, kernel, stride, padding, _ = numbers
+        return (out, *((n + 2 * padding - kernel) // stride + 1 for n in x[1:]))
+    if kind in ("mean_pool", "max_pool"):
+        kernel, stride = numbers
+        part = 0 if kind == "mean_pool" else stride - 1  # maxima have a partial window at the end
+        return (x[0], *((n - kernel + part) // stride + 1 for n in x[1:]))
+    return x

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
-
-import nets
-from problem import (
-    CG_ITERATIONS,
-    DAMPING,
-    LANCZOS_STEPS,
-    MOST_COLUMNS,
-    PROBES,
-    Case,
-    Problem,
-    join_scaled,
-)
+from collections.abc import Callable
 
 import hesscore as hc
 
-DIAGONALS = ("hesscale", "hesscale_gn", "bl89", "ggn", "ggn_mc")
+from . import nets
+from .cases import AnyCase
+from .peaks import measure as peaks
+from .problem import ADAM, CG_ITERATIONS, DAMPING, LANCZOS_STEPS, PROBES, Problem, join_scaled
+from .rows import Row
+
+__all__ = ["objective", "peaks", "rows", "set_threads", "versions"]
+
+DIAGONALS = ("hesscale", "hesscale_gn", "bl89", "ggn", "ggn_mc", "hessian", "hutchinson")
+BY_CHANCE = ("ggn_mc", "hutchinson")
+STEPS = ("adam", "adahesscale", "adahessian")
 
 
 def set_threads(count: int) -> None:
@@ -51,51 +49,60 @@ def layer(kind: str, *numbers) -> hc.Layer:
     return makers[kind](*numbers)
 
 
-def rows(problem: Problem) -> dict:
-    case = problem.case
+def objective(case: AnyCase) -> hc.Objective:
     net = hc.Sequential(*(layer(*numbers) for numbers in case.layers))
-    f = hc.Objective(net, hc.CrossEntropyLoss(), input_shape=case.input_shape)
-    w, x, y = problem.w, problem.x, problem.y
-    rows = {"gradient": (lambda: f.value_and_grad(w, x, y, train=True), lambda r: r[1])}
-    if isinstance(case, Case):
-        rows["cg50"] = (conjugate_gradients(f, problem), lambda r: r)
-        rows["lanczos"] = lanczos(f, problem)
-        if case.has_hessian_diagonal:
-            rows["hessian"] = diagonal(f, problem, "hessian")
-    if case.has_products:
-        rows |= product_rows(f, problem)
-    for kind in DIAGONALS:
-        if kind == "ggn" and case.classes > MOST_COLUMNS:
-            continue
-        with contextlib.suppress(hc.UnsupportedError):
-            f.memory(case.batch, ("loss", "grad", kind), train=True)
-            rows[kind] = diagonal(f, problem, kind)
-    with contextlib.suppress(hc.UnsupportedError):
-        f.memory(case.batch, ("grad_moments",), train=True)
-        rows |= sample_rows(f, problem)
-        rows["kfac"] = kronecker_factors(f, problem)
-    return rows
+    return hc.Objective(net, hc.CrossEntropyLoss(), input_shape=case.input_shape)
 
 
-def sample_rows(f: hc.Objective, problem: Problem) -> dict:
-    """Gradients of single samples, and their moments and norms."""
+def rows(problem: Problem) -> dict[str, Row]:
+    """All of them: what is unsupported says so when it is prepared or called."""
     w, x, y = problem.w, problem.x, problem.y
-    return {
-        "per_sample_grads": (
-            lambda: f.per_sample_grads(w, x, y, train=True),
-            lambda r: r.reshape(-1),
-        ),
-        "grad_moments": (
-            lambda: f.grad_moments(w, x, y, train=True),
-            lambda r: r["second_moment"],
-        ),
+    on = functools.partial(_row, problem.case)
+    found = {
+        "gradient": on(lambda f: lambda: f.value_and_grad(w, x, y, train=True), lambda r: r[1])
     }
+    found |= {f"{name}_step": on(*optimizer(problem, name)) for name in STEPS}
+    found |= {kind: on(*diagonal(problem, kind)) for kind in DIAGONALS}
+    found["per_sample_grads"] = on(
+        lambda f: lambda: f.per_sample_grads(w, x, y, train=True), lambda r: r.reshape(-1)
+    )
+    found["grad_moments"] = on(
+        lambda f: lambda: f.grad_moments(w, x, y, train=True), lambda r: r["second_moment"]
+    )
+    found["kfac"] = on(*kronecker_factors(problem))
+    return found | {name: on(*pair) for name, pair in products(problem).items()}
 
 
-def kronecker_factors(f: hc.Objective, problem: Problem):
-    """Loss, gradient and factors from one drawn label a sample."""
-    w, x, y = problem.w, problem.x, problem.y
-    names = ("loss", "grad", "kron")
+def _row(case: AnyCase, prepare: Callable, answer: Callable | None) -> Row:
+    """On an objective of its own: plans that it makes are the row's."""
+    return Row(lambda: prepare(objective(case)), answer)
+
+
+def optimizer(problem: Problem, method: str):
+    """Steps from w on; the answer is how far the first one goes."""
+
+    def prepare(f: hc.Objective):
+        w, opt = problem.w.copy(), hc.Optimizer(f, method, **ADAM)
+
+        def step():
+            opt.step(w, problem.x, problem.y)
+            return w
+
+        return step
+
+    return prepare, None if method == "adahessian" else lambda w: w - problem.w
+
+
+def diagonal(problem: Problem, kind: str):
+    """Loss, gradient and one diagonal from one call."""
+    arrays, what = (problem.w, problem.x, problem.y), ("loss", "grad", kind)
+    answer = None if kind in BY_CHANCE else lambda r: r[kind]
+    return lambda f: lambda: f.evaluate(*arrays, what, train=True), answer
+
+
+def kronecker_factors(problem: Problem):
+    """Loss, gradient and factors from one drawn label a sample; the answer is the inputs'."""
+    arrays, names = (problem.w, problem.x, problem.y), ("loss", "grad", "kron")
 
     def inputs(found):
         shapes = [s for kind, s in nets.parameters(problem.case.layers) if kind == "weight"]
@@ -103,44 +110,46 @@ def kronecker_factors(f: hc.Objective, problem: Problem):
         factors = found["kron"].factors.values()
         return join_scaled([A[:n, :n] for (A, _), n in zip(factors, sizes, strict=True)])
 
-    return lambda: f.evaluate(w, x, y, names, train=True), inputs
+    return lambda f: lambda: f.evaluate(*arrays, names, train=True), inputs
 
 
-def product_rows(f: hc.Objective, problem: Problem) -> dict:
+def products(problem: Problem) -> dict:
+    """Products, and what is made of them: (prepare, answer)."""
     w, x, y, v = problem.w, problem.x, problem.y, problem.v
-    hessian, ggn = f.hessian(w, x, y), f.ggn(w, x, y)
+
+    def hessian(f):
+        return f.hessian(w, x, y, train=True)
+
+    def ggn(f):
+        return f.ggn(w, x, y, train=True)
+
+    def many(f):
+        H = hessian(f)
+        return lambda: [H @ v for _ in range(PROBES)]
+
+    def estimate(f):
+        H = hessian(f)
+        return lambda: hc.trace(H, samples=PROBES)
+
+    def solver(f):
+        b = f.value_and_grad(w, x, y, train=True)[1]
+        damping = DAMPING * hc.identity(f.num_params, dtype=w.dtype)
+        return lambda: hc.cg(ggn(f) + damping, b, rtol=0.0, maxiter=CG_ITERATIONS)[0]
+
+    def lanczos(f):
+        return lambda: hc.lanczos(hessian(f), LANCZOS_STEPS, return_basis=False)
+
     return {
-        "hvp": (lambda: f.hvp(w, x, y, v), lambda r: r),
-        "hvp, linearised once": (lambda: hessian @ v, lambda r: r),
-        "ggnvp": (lambda: ggn @ v, lambda r: r),
-        "probes": (lambda: hc.trace(hessian, samples=PROBES), lambda r: r),
-        "products": (lambda: [hessian @ v for _ in range(PROBES)], lambda r: r),
+        "hvp": (lambda f: lambda: f.hvp(w, x, y, v, train=True), same),
+        "hvp, linearised once": (lambda f: functools.partial(hessian(f).__matmul__, v), same),
+        "ggnvp": (lambda f: functools.partial(ggn(f).__matmul__, v), same),
+        "ggnvp, linearised anew": (lambda f: lambda: f.ggnvp(w, x, y, v, train=True), same),
+        "cg50": (solver, same),
+        "lanczos": (lanczos, lambda r: r.ritz()[0][-1:]),
+        "probes": (estimate, None),
+        "products": (many, None),
     }
 
 
-def lanczos(f: hc.Objective, problem: Problem):
-    w, x, y = problem.w, problem.x, problem.y
-
-    def run():
-        hessian = f.hessian(w, x, y)
-        return hc.lanczos(hessian, LANCZOS_STEPS, return_basis=False)
-
-    return run, lambda r: r.ritz()[0][-1:]
-
-
-def conjugate_gradients(f: hc.Objective, problem: Problem):
-    w, x, y = problem.w, problem.x, problem.y
-    b = f.value_and_grad(w, x, y)[1]
-
-    def solve():
-        damped = f.ggn(w, x, y) + DAMPING * hc.identity(f.num_params)
-        return hc.cg(damped, b, rtol=0.0, maxiter=CG_ITERATIONS)[0]
-
-    return solve
-
-
-def diagonal(f: hc.Objective, problem: Problem, kind: str):
-    """Loss, gradient and one diagonal from one call."""
-    w, x, y = problem.w, problem.x, problem.y
-    what = ("loss", "grad", kind)
-    return (lambda: f.evaluate(w, x, y, what, train=True), lambda r: r[kind])
+def same(found):
+    return found

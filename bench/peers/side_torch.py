@@ -1,49 +1,55 @@
-"""PyTorch on the CPU, and BackPACK on top of it."""
+"""PyTorch by itself: gradients, its Adam, double backward, and AdaHessian written with these."""
 
 from __future__ import annotations
 
-import contextlib
+import functools
 
-import backpack
 import torch
-from backpack import extensions
-from backpack.hessianfree.ggnvp import ggn_vector_product
-from problem import LANCZOS_STEPS, MOST_COLUMNS, Case, Problem, join, join_scaled
 from torch import nn
-from torch_nets import network
+
+from .cases import Case
+from .problem import ADAM, PROBES, Problem
+from .rows import Row
+from .torch_nets import network
+from .torch_sides import (
+    batch,
+    join_tensors,
+    loss,
+    on_network,
+    rademacher,
+    set_threads,
+    vectors,
+    versions_with,
+)
+
+__all__ = ["rows", "set_threads", "versions"]
+
+versions = versions_with
 
 
-def set_threads(count: int) -> None:
-    torch.set_num_threads(count)
+def rows(problem: Problem) -> dict[str, Row]:
+    x, y = batch(problem)
+    v = vectors(problem)
+    on = functools.partial(on_network, problem)
 
+    def moved(tensors):
+        return join_tensors(tensors) - problem.w
 
-def versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    known = {"torch": torch.__version__, "backpack": version("backpack-for-pytorch")}
-    with contextlib.suppress(PackageNotFoundError):
-        known["pyhessian"] = version("pyhessian")
-    return known
-
-
-def rows(problem: Problem) -> dict:
-    x, y = torch.from_numpy(problem.x), torch.from_numpy(problem.y)
-    net = network(problem)
-    rows = {"gradient": (gradient(net, x, y), join_tensors)}
-    if problem.case.has_products:
-        rows |= product_rows(problem, net, x, y)
+    found = {
+        "gradient": on(lambda net: gradient(net, x, y), join_tensors),
+        "adam_step": on(lambda net: adam(net, x, y), moved),
+        "adahessian_step": on(lambda net: AdaHessian(net, x, y).step),
+        "hutchinson": on(lambda net: lambda: hutchinson(net, x, y)),
+        "hvp": on(lambda net: lambda: hvp(net, x, y, v), join_tensors),
+        "hvp, linearised once": on(lambda net: kept(net, x, y, v), join_tensors),
+        "products": on(lambda net: many(net, x, y, v)),
+    }
     if not isinstance(problem.case, Case):
-        channels_last = network(problem).to(memory_format=torch.channels_last)
-        images = x.contiguous(memory_format=torch.channels_last)
-        rows["gradient, channels last"] = (gradient(channels_last, images, y), join_tensors)
-    if any(kind in ("batch_norm", "residual") for kind, *_ in problem.case.layers):
-        return rows
-    return rows | backpack_rows(problem, x, y)
+        found["gradient, channels last"] = Row(lambda: channels_last(problem), join_tensors)
+    return found
 
 
 def gradient(net: nn.Module, x: torch.Tensor, y: torch.Tensor):
-    loss = nn.CrossEntropyLoss()
-
     def call():
         net.zero_grad()
         loss(net(x), y).backward()
@@ -52,121 +58,75 @@ def gradient(net: nn.Module, x: torch.Tensor, y: torch.Tensor):
     return call
 
 
-def product_rows(problem: Problem, net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> dict:
-    params, loss = list(net.parameters()), nn.CrossEntropyLoss()
-    v = [torch.from_numpy(part) for part in problem.views(problem.v)]
-
-    def hvp():
-        grads = torch.autograd.grad(loss(net(x), y), params, create_graph=True)
-        return torch.autograd.grad(grads, params, grad_outputs=v)
-
-    z = net(x)
-    value = loss(z, y)
-
-    def ggnvp():
-        return ggn_vector_product(value, z, net, v)
-
-    def ggnvp_anew():  # as curvlinops does for each product
-        z = net(x)
-        return ggn_vector_product(loss(z, y), z, net, v)
-
-    calls = {"hvp": hvp, "ggnvp": ggnvp, "ggnvp, linearised anew": ggnvp_anew}
-    return {name: (call, join_tensors) for name, call in calls.items()}
+def channels_last(problem: Problem):
+    x, y = batch(problem)
+    net = network(problem).to(memory_format=torch.channels_last)
+    return gradient(net, x.contiguous(memory_format=torch.channels_last), y)
 
 
-def backpack_rows(problem: Problem, x: torch.Tensor, y: torch.Tensor) -> dict:
-    """Loss, gradient and one of BackPACK's diagonals."""
-    net = backpack.extend(network(problem))
-    loss = backpack.extend(nn.CrossEntropyLoss())
+def adam(net: nn.Module, x: torch.Tensor, y: torch.Tensor):
+    params, betas = list(net.parameters()), (ADAM["beta1"], ADAM["beta2"])
+    optimizer = torch.optim.Adam(params, ADAM["lr"], betas, ADAM["eps"], fused=True)
+
+    def call():
+        optimizer.zero_grad()
+        loss(net(x), y).backward()
+        optimizer.step()
+        return params
+
+    return call
+
+
+def taped(net: nn.Module, x: torch.Tensor, y: torch.Tensor):
+    """Parameters, and gradients that can be differentiated."""
     params = list(net.parameters())
-
-    def make(extension, field: str):
-        def call():
-            net.zero_grad()
-            with backpack.backpack(extension):
-                loss(net(x), y).backward()
-            return [getattr(p, field) for p in params]
-
-        return call, join_tensors
-
-    def kfac():
-        net.zero_grad()
-        with backpack.backpack(extensions.KFAC(mc_samples=1)):
-            loss(net(x), y).backward()
-        return [p.kfac for p in params]
-
-    def sample_grads():
-        net.zero_grad()
-        with backpack.backpack(extensions.BatchGrad()):
-            loss(net(x), y).backward()
-        return [p.grad_batch for p in params]
-
-    def moments():
-        net.zero_grad()
-        with backpack.backpack(extensions.SumGradSquared(), extensions.BatchL2Grad()):
-            loss(net(x), y).backward()
-        return [(p.grad, p.sum_grad_squared, p.batch_l2) for p in params]
-
-    n = len(x)
-    rows = {
-        "backpack per_sample_grads": (sample_grads, lambda r: n * join_rows(r)),
-        "backpack grad_moments": (moments, lambda r: n * join_tensors([m[1] for m in r])),
-        "func per_sample_grads": functional_rows(network(problem), x, y),
-    }
-    if ("mean",) not in problem.case.layers:  # KFAC knows no adaptive pooling
-        rows["backpack kfac"] = (kfac, join_inputs)
-    rows |= {"backpack ggn_mc": make(extensions.DiagGGNMC(mc_samples=1), "diag_ggn_mc")}
-    if problem.case.classes <= MOST_COLUMNS:
-        rows["backpack ggn"] = make(extensions.DiagGGNExact(), "diag_ggn_exact")
-    if isinstance(problem.case, Case) and problem.case.has_hessian_diagonal:
-        rows["backpack hessian"] = make(extensions.DiagHessian(), "diag_h")
-    if isinstance(problem.case, Case):
-        rows |= lanczos_rows(network(problem), x, y)
-    return rows
+    return params, torch.autograd.grad(loss(net(x), y), params, create_graph=True)
 
 
-def lanczos_rows(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> dict:
-    """PyHessian's run for a spectral density."""
-    try:
-        import pyhessian
-    except ImportError:
-        return {}
-    torch.eig = removed_eig
-
-    def run():
-        found = pyhessian.hessian(net, nn.CrossEntropyLoss(), data=(x, y), cuda=False)
-        return found.density(iter=LANCZOS_STEPS, n_v=1)
-
-    return {"pyhessian lanczos": (run, lambda r: join([max(r[0][0])]))}
+def hvp(net: nn.Module, x: torch.Tensor, y: torch.Tensor, v: list[torch.Tensor]):
+    params, grads = taped(net, x, y)
+    return torch.autograd.grad(grads, params, grad_outputs=v)
 
 
-def removed_eig(matrix: torch.Tensor, eigenvectors: bool):
-    """What PyHessian calls, which PyTorch has no more: (real, imaginary) rows, and vectors."""
-    values, vectors = torch.linalg.eig(matrix)
-    return torch.view_as_real(values), vectors.real
+def kept(net: nn.Module, x: torch.Tensor, y: torch.Tensor, v: list[torch.Tensor]):
+    """Products from a graph that is kept."""
+    params, grads = taped(net, x, y)
+    return lambda: torch.autograd.grad(grads, params, grad_outputs=v, retain_graph=True)
 
 
-def functional_rows(net: nn.Module, x: torch.Tensor, y: torch.Tensor):
-    """Gradients of single samples by torch.func."""
-    loss = nn.CrossEntropyLoss()
-    params = {name: p.detach() for name, p in net.named_parameters()}
-
-    def one(params, x, y):
-        return loss(torch.func.functional_call(net, params, (x[None],)), y[None])
-
-    per_sample = torch.func.vmap(torch.func.grad(one), in_dims=(None, 0, 0))
-    return lambda: list(per_sample(params, x, y).values()), join_rows
+def many(net: nn.Module, x: torch.Tensor, y: torch.Tensor, v: list[torch.Tensor]):
+    one = kept(net, x, y, v)
+    return lambda: [one() for _ in range(PROBES)]
 
 
-def join_rows(tensors):
-    """(N, P) of tensors (N, ...), flat."""
-    return join([torch.cat([t.detach().flatten(1) for t in tensors], 1).numpy()])
+def hutchinson(net: nn.Module, x: torch.Tensor, y: torch.Tensor):
+    """Gradient, and z * Hz for one vector of random signs."""
+    params, grads = taped(net, x, y)
+    z = rademacher(params)
+    products = torch.autograd.grad(grads, params, grad_outputs=z)
+    return grads, [a * b for a, b in zip(z, products, strict=True)]
 
 
-def join_tensors(tensors):
-    return join([t.detach().numpy() for t in tensors])
+class AdaHessian:
+    """Adam with squares of a Hutchinson diagonal for those of the gradient (Yao et al. 2021)."""
 
+    def __init__(self, net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
+        self.net, self.x, self.y, self.steps = net, x, y, 0
+        self.params = list(net.parameters())
+        self.means = [torch.zeros_like(p) for p in self.params]
+        self.squares = [torch.zeros_like(p) for p in self.params]
 
-def join_inputs(factors):
-    """The factors of the inputs, which weights have behind those of the adjoints."""
-    return join_scaled([m[1].numpy() for m in factors if len(m) > 1])
+    def step(self) -> None:
+        """Moments, and the step, by operations over all tensors at once."""
+        grads, diagonal = hutchinson(self.net, self.x, self.y)
+        beta1, beta2 = ADAM["beta1"], ADAM["beta2"]
+        self.steps += 1
+        with torch.no_grad():
+            torch._foreach_lerp_(self.means, [g.detach() for g in grads], 1 - beta1)
+            torch._foreach_mul_(self.squares, beta2)
+            torch._foreach_addcmul_(self.squares, diagonal, diagonal, 1 - beta2)
+            roots = torch._foreach_sqrt(self.squares)
+            torch._foreach_div_(roots, (1 - beta2**self.steps) ** 0.5)
+            torch._foreach_add_(roots, ADAM["eps"])
+            rate = -ADAM["lr"] / (1 - beta1**self.steps)
+            torch._foreach_addcdiv_(self.params, self.means, roots, rate)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 
 import torch
-from problem import Problem
 from torch import nn
+
+from .problem import Problem
 
 
 class Sum(nn.Module):

@@ -1,94 +1,141 @@
 """One side of the comparison in a process of its own: reads commands and answers in JSON lines.
 
-Commands: {"do": "setup", "case": its key}, {"do": "export", "row", "path"},
-{"do": "time", "row", "seconds"}, {"do": "compare", "pair": two rows, "seconds"}. A side is a module
-with `versions()` and `rows(problem)`, a dict of name -> (call, export): `call` does the work and
-waits for it, `export` makes a flat array of what it returned.
+    {"do": "setup", "case": its key}                 names of the rows
+    {"do": "first", "row", "path" or null}           prepares and calls once; answers go to the path
+    {"do": "time", "row", "seconds"}                 seconds of each call
+    {"do": "compare", "pair": two rows, "seconds"}   the ratio of their times, called in turn
+    {"do": "peak", "row"}                            bytes, see memory.py
+    {"do": "reference", "row", "path"}               the answer in float64
+    {"do": "peaks"}                                  FLOPs and bytes per second
+
+A side is a module with `versions()`, `set_threads(n)` and `rows(problem)`, a dict name -> Row.
+COMPILES in it says that first calls compile. A command that fails is answered by {"error"}.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
+import contextlib
 import importlib
+import importlib.util
 import json
 import os
 import sys
-import time
+import traceback
 from collections.abc import Callable
-
-# The thread count has to be settled before a numerical library is imported.
-parser = argparse.ArgumentParser()
-parser.add_argument("side")
-parser.add_argument("--threads", type=int, default=2)
-args = parser.parse_args()
-os.environ.update(OMP_NUM_THREADS=str(args.threads), OPENBLAS_NUM_THREADS=str(args.threads))
-if hasattr(os, "sched_setaffinity"):
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads])
-
-import numpy as np  # noqa: E402
-from problem import case_of, make  # noqa: E402
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 
-def measure(call: Callable[[], object], seconds: float) -> list[float]:
-    """Seconds of each call, for about `seconds`, after an untimed stretch of a fifth of that."""
-    times: list[float] = []
-    gc.disable()
-    warm = time.perf_counter() + seconds / 5
-    while time.perf_counter() < warm:
-        call()
-    end = time.perf_counter() + seconds
-    while not times or time.perf_counter() < end:
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    gc.enable()
-    return times
+def settle() -> argparse.Namespace:
+    """Read the arguments, and settle the threads before a numerical library is imported."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("side")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--path", help="of a package that is not installed")
+    chosen = parser.parse_args()
+    count = str(chosen.threads)
+    os.environ.update(OMP_NUM_THREADS=count, OPENBLAS_NUM_THREADS=count, MKL_NUM_THREADS=count)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: chosen.threads])
+    if chosen.path:
+        sys.path.insert(0, chosen.path)
+    return chosen
 
 
-def compare(first: Callable[[], object], second: Callable[[], object], seconds: float) -> float:
-    """The first's median time over the second's, called in turn, untimed once."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for call in (first, second):
-        call()
-    gc.disable()
-    end = time.perf_counter() + seconds
-    while not times[0] or time.perf_counter() < end:
-        for call, to in zip((first, second), times, strict=True):
-            start = time.perf_counter()
-            call()
-            to.append(time.perf_counter() - start)
-    gc.enable()
-    return float(np.median(times[0]) / np.median(times[1]))
+def find_package() -> None:
+    """Make this folder the package `peers`: as a script it has none, and hesscore may be absent."""
+    folder = Path(__file__).resolve().parent
+    sys.path[:] = [path for path in sys.path if Path(path or ".").resolve() != folder]
+    start = folder / "__init__.py"
+    spec = importlib.util.spec_from_file_location(
+        "peers", start, submodule_search_locations=[str(folder)]
+    )
+    assert spec is not None
+    sys.modules["peers"] = importlib.util.module_from_spec(spec)
+
+
+class Worker:
+    """The rows of one side for the case that was set up last; each is prepared when first used."""
+
+    def __init__(self, side: ModuleType) -> None:
+        from peers import cases, clock, memory, problem
+
+        self.side, self.cases, self.clock = side, cases, clock
+        self.memory, self.problem = memory, problem
+        self.calls: dict[str, Callable[[], object]] = {}
+
+    def setup(self, case: list) -> dict[str, Any]:
+        self.calls = {}
+        self.given = self.problem.make(self.cases.case_of(case))
+        self.rows = self.side.rows(self.given)
+        return {"rows": list(self.rows)}
+
+    def first(self, row: str, path: str | None) -> dict[str, Any]:
+        self.calls.pop(row, None)
+        spent, found = self.clock.once(self._call(row))
+        answer = self.rows[row].answer
+        if path and answer:
+            self._write(path, answer(found))
+        del found
+        if getattr(self.side, "COMPILES", False):
+            spent, _ = self.clock.once(self._call(row))
+        return {"seconds": spent, "answered": answer is not None}
+
+    def time(self, row: str, seconds: float) -> dict[str, Any]:
+        return {"times": self.clock.measure(self._call(row), seconds)}
+
+    def compare(self, pair: list[str], seconds: float) -> dict[str, Any]:
+        first, second = map(self._call, pair)
+        return {"ratio": self.clock.compare(first, second, seconds)}
+
+    def peak(self, row: str) -> dict[str, Any]:
+        self.calls.pop(row, None)
+        return {"bytes": self.memory.peak_of(lambda: self._call(row)())}
+
+    def reference(self, row: str, path: str) -> dict[str, Any]:
+        with getattr(self.side, "float64", contextlib.nullcontext)():
+            made = self.side.rows(self.given.double())[row]
+            if made.answer is not None:
+                self._write(path, made.answer(made.prepare()()))
+        return {"answered": made.answer is not None}
+
+    def peaks(self) -> dict[str, Any]:
+        return self.side.peaks()._asdict()
+
+    def _call(self, row: str) -> Callable[[], object]:
+        if row not in self.calls:
+            self.calls[row] = self.rows[row].prepare()
+        return self.calls[row]
+
+    def _write(self, path: str, array: Any) -> None:
+        import numpy as np
+
+        np.save(path, array)
 
 
 def main() -> None:
+    chosen = settle()
+    find_package()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints must not mix with the answers
 
     def answer(**what: object) -> None:
         print(json.dumps(what), file=answers, flush=True)
 
-    side = importlib.import_module(f"side_{args.side}")
-    side.set_threads(args.threads)
+    side = importlib.import_module(f"peers.side_{chosen.side}")
+    side.set_threads(chosen.threads)
     answer(versions=side.versions())
-    rows: dict[str, tuple[Callable[[], object], Callable]] = {}
+    worker = Worker(side)
     for line in sys.stdin:
         command = json.loads(line)
-        if command["do"] == "setup":
-            rows = side.rows(make(case_of(command["case"])))
-            answer(rows=list(rows))
-            continue
-        if command["do"] == "compare":
-            calls = [rows[name][0] for name in command["pair"]]
-            answer(ratio=compare(*calls, command["seconds"]))
-            continue
-        call, export = rows[command["row"]]
-        if command["do"] == "export":
-            np.save(command["path"], export(call()))
-            answer(done=True)
-        else:
-            answer(times=measure(call, command["seconds"]))
+        try:
+            answer(**getattr(worker, command.pop("do"))(**command))
+        except Exception as error:
+            traceback.print_exc()
+            text = (str(error).strip().splitlines() or [""])[0]
+            answer(error=f"{type(error).__name__}: {text}"[:200])
 
 
 if __name__ == "__main__":

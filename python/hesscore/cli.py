@@ -1,4 +1,4 @@
-"""The command ``hesscore``: a demonstration, spectra and losses of a model, what is installed."""
+"""The command ``hesscore``: a demonstration, spectra and losses, benchmarks, what is installed."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ def _parser() -> Parser:
     _add_spectrum(commands)
     _add_landscape(commands)
     _add_reproduce(commands)
+    _add_bench(commands)
     info = commands.add_parser("info", help="show versions, devices and how hesscore was built")
     info.set_defaults(command=_info)
     return parser
@@ -213,6 +214,65 @@ def _reproduce(chosen: argparse.Namespace) -> None:
     commands.reproduce(**options)
 
 
+def _add_bench(commands: Any) -> None:
+    command = commands.add_parser(
+        "bench",
+        help="time hesscore on this machine, alone or beside other libraries",
+        description="Time hesscore on this machine beside what the machine could do at most; with "
+        "--peers also PyTorch, BackPACK, torch.func, torch.compile, curvlinops, PyHessian and JAX, "
+        "those that are installed, each in a process of its own: times, memory and errors.",
+    )
+    command.set_defaults(command=_bench)
+    what = command.add_mutually_exclusive_group()
+    what.add_argument("--peers", action="store_true", help="all libraries side by side")
+    what.add_argument(
+        "--scaling",
+        action="store_true",
+        help="how times and memory grow with width, depth, batch, classes, threads",
+    )
+    what.add_argument("--show", type=Path, metavar="FILE",
+                      help="tables and picture of a results file, again")  # fmt: skip
+    command.add_argument("--quick", action="store_true", help="fewer networks, rounds or points")
+    command.add_argument("--save", action="store_true",
+                         help="write a results file (JSON) with tables and a picture")  # fmt: skip
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where to; default: bench/results of a clone, else hesscore-bench",
+    )
+    command.add_argument(
+        "--nets",
+        type=_names,
+        metavar="A,B,...",
+        help="e.g. 784-512-256-10,lenet5; or perceptrons, convolutional, all",
+    )
+    command.add_argument("--only", type=_names, metavar="A,B,...",
+                         help="sides, e.g. hesscore,torch,jax; default: all")  # fmt: skip
+    command.add_argument("--threads", type=_counts, metavar="N,...",
+                         help="default: 2,1 with --peers, else all processors")  # fmt: skip
+    command.add_argument("--rounds", type=_at_least(1), metavar="N", help="default: 7; quick: 3")
+    command.add_argument("--batch", type=_at_least(1), metavar="N",
+                         help="samples; default: those of each network")  # fmt: skip
+    command.add_argument("--torch-python", metavar="PYTHON",
+                         help="interpreter that has PyTorch; default: this one")  # fmt: skip
+    command.add_argument("--jax-python", metavar="PYTHON",
+                         help="interpreter that has JAX; default: this one")  # fmt: skip
+    command.add_argument(
+        "--hesscale-path",
+        type=Path,
+        metavar="DIR",
+        help="a clone of HesScale's own package, for a column of its own",
+    )
+
+
+def _bench(chosen: argparse.Namespace) -> None:
+    from . import commands
+
+    given = {k: v for k, v in vars(chosen).items() if k != "command" and v not in (None, False)}
+    commands.bench(**given)
+
+
 def _spectrum(chosen: argparse.Namespace) -> None:
     from . import commands
 
@@ -259,6 +319,10 @@ def _positive(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return value
+
+
+def _counts(text: str) -> list[int]:
+    return [_at_least(1)(part) for part in _names(text)]
 
 
 def _names(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The commands ``hesscore spectrum``, ``landscape`` and ``reproduce``.
+"""The commands ``hesscore spectrum``, ``landscape``, ``reproduce`` and ``bench``.
 
 The first two look at a model at a point: it is trained here for a few epochs, or its parameters are
 read from a file.
@@ -27,6 +27,15 @@ Say = Callable[[str], None]
 _HIDDEN = {"digits": (64, 32), "mnist": (128,), "fashion_mnist": (128,), "cifar10": (256,)}
 _SHAPES = {"lenet5": (1, 28, 28), "3c3d": (3, 32, 32)}
 _BATCH = 256
+_BENCH_OPTIONS = {
+    "alone": {"nets", "threads", "rounds", "batch"},
+    "scaling": {"quick", "save", "out"},
+    "show": set(),
+    "peers": {
+        *("nets", "threads", "rounds", "batch", "quick", "save", "out", "only"),
+        *("torch_python", "jax_python", "hesscale_path"),
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -220,6 +229,36 @@ def reproduce(papers: Sequence[str], threads: int | None = None, **options: Any)
     failed = [c.text for report in reports for c in report.checks if not c.holds]
     if failed:
         raise Error(f"failed checks: {'; '.join(failed)}")
+
+
+def bench(
+    peers: bool = False, scaling: bool = False, show: Path | None = None, **given: Any
+) -> None:
+    """Measure hesscore, alone, beside other libraries or as problems grow.
+
+    `given` are the fields of ``hesscore.peers.options.Options``.
+
+    Raises
+    ------
+    OptionError
+        An unknown network or side, or an option that goes with another kind of benchmark.
+    Error
+        When no side can be started, or answers of sides disagree.
+    """
+    kind = "peers" if peers else "scaling" if scaling else "show" if show else "alone"
+    for name in given.keys() - _BENCH_OPTIONS[kind]:
+        others = [f"--{k}" for k in ("peers", "scaling") if name in _BENCH_OPTIONS[k]]
+        raise OptionError(f"--{name.replace('_', '-')} goes with {' or '.join(others)}")
+    if show is not None:
+        importlib.import_module("hesscore.peers.command").show(show)
+    elif scaling:
+        report = importlib.import_module("hesscore.peers.scaling_report")
+        report.run(given.get("quick", False), given.get("save", False), given.get("out"))
+    else:
+        options = importlib.import_module("hesscore.peers.options")
+        chosen = options.Options(**given) if peers else options.alone(**given)
+        command = importlib.import_module("hesscore.peers.command")
+        (command.peers if peers else command.alone)(chosen)
 
 
 def _needs_device(device: str) -> None:
