@@ -145,6 +145,7 @@ from .solve import SolveReport, cg
 
 if TYPE_CHECKING:
     from . import datasets, models, plot, testing
+    from ._onnx import OnnxModel, from_onnx
     from .checkpoint import Checkpoint, load, save
     from .operators import identity
 
@@ -208,6 +209,7 @@ __all__ = [
     "Mish",
     "NonFiniteError",
     "Objective",
+    "OnnxModel",
     "Optimizer",
     "OptionError",
     "OutOfMemoryError",
@@ -250,6 +252,7 @@ __all__ = [
     "diagonal_preconditioner",
     "eigsh",
     "frobenius_norm",
+    "from_onnx",
     "get_cmake_dir",
     "get_include",
     "get_num_threads",
@@ -277,6 +280,8 @@ __version__ = _core.version()
 _LAZY_MODULES = ("datasets", "models", "plot", "testing")
 _LAZY_NAMES = {
     "Checkpoint": "checkpoint",
+    "OnnxModel": "_onnx",
+    "from_onnx": "_onnx",
     "identity": "operators",
     "load": "checkpoint",
     "save": "checkpoint",

@@ -13,6 +13,7 @@ import hesscore as hc
 MODULES = [
     "_buffers",
     "_curvature",
+    "_onnx.convert",
     "_forms",
     "_evaluations",
     "_parameters",
@@ -48,10 +49,13 @@ MODULES = [
 ]
 
 
+NEEDS = {"_onnx.convert": "onnx", "checkpoint": "safetensors"}
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_run(name):
-    if name == "checkpoint":
-        pytest.importorskip("safetensors")
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
     failed, _ = doctest.testmod(importlib.import_module(f"hesscore.{name}"))
     assert failed == 0
 
@@ -67,8 +71,8 @@ def test_every_public_name_is_documented():
 
 
 def test_public_functions_and_main_classes_have_examples():
-    for name in ("cg", "devices", "diagonal", "frobenius_norm", "identity", "load", "save",
-                 "set_num_threads", "show_config", "get_include", "get_cmake_dir", "trace",
+    for name in ("cg", "devices", "diagonal", "frobenius_norm", "from_onnx", "identity", "load",
+                 "save", "set_num_threads", "show_config", "get_include", "get_cmake_dir", "trace",
                  "tune_init", "Optimizer", "Graph", "Linear", "Sequential"):  # fmt: skip
         assert ">>>" in inspect.getdoc(getattr(hc, name)), name
     for owner in (hc.Objective, hc.Optimizer):
