@@ -11,7 +11,7 @@ pytest.importorskip("onnx")
 
 from onnx.reference import ReferenceEvaluator
 
-from onnx_models import IMAGES, ROWS, TensorProto, imported, make, node, normal
+from onnx_models import IMAGES, ROWS, TensorProto, imported, make, node, normal, onnx
 
 
 def agree(folder, nodes, x, weights, **options):
@@ -46,6 +46,13 @@ def test_activations(tmp_path, op, attributes):
         weights,
     )
     assert list(f.layout.values()) == [(0, (6, 6)), (36, (6,))]
+
+
+def test_swish(tmp_path):
+    """An operator of version 24, which older onnx do not have."""
+    if onnx.defs.onnx_opset_version() < 24:
+        pytest.skip("this onnx has no Swish")
+    agree(tmp_path, [node("Swish", "x", "z")], ROWS, {}, opset=24)
 
 
 @pytest.mark.parametrize("limits", [(0.0, 6.0), (-1.0, 1.0), (0.0, None)])
