@@ -90,8 +90,11 @@ def measure(
     with_answers: bool,
     show: Callable[[Result], None] = lambda result: None,
 ) -> tables.Document:
-    """Measure all cases with each number of threads; answers and memory with the first."""
-    cases, effort = options.cases(), options.effort()
+    """Measure all cases with the first number of threads, answers and memory, too.
+
+    With the others, one case for each network.
+    """
+    effort = options.effort()
     results: list[Result] = []
     peaks: dict[int, Peaks] = {}
     versions: dict[str, str] = {}
@@ -103,6 +106,7 @@ def measure(
                 if side.name == "hesscore":
                     peaks[threads] = side.peaks()
             first = threads == options.thread_counts()[0]
+            cases = options.cases(once=not first)
             for k, case in enumerate(cases):
                 progress.title = f"{case.name} ({k + 1} of {len(cases)}), {threads} threads"
                 peak = peaks.get(threads)

@@ -48,6 +48,10 @@ class Measurement:
         self.result = Result(case, threads, peaks)
         self.offered: list[Key] = []
         self.keys: list[Key] = []
+        self.seconds: dict[Key, float] = {}  # of first calls
+        self.paces: dict[str, float] = {}  # by side, the least seconds over the floor
+        names = [name for name in ("hesscore", "jax") if name in self.sides]
+        self.reference_side = names[0] if names else None
 
     def run(self, with_answers: bool = True) -> Result:
         """All of it; without answers and memory where another run has them."""
@@ -82,51 +86,77 @@ class Measurement:
 
     def _too_much(self, row: str) -> str | None:
         """Tell why a row is not even tried."""
-        case, peaks = self.result.case, self.result.peaks
-        basis = 4 * LANCZOS_STEPS * num_params(case)
+        basis = 4 * LANCZOS_STEPS * num_params(self.result.case)
         if row == "lanczos" and basis > LARGEST_BASIS:
             return f"a basis of {basis / 1e9:.1f} GB"
-        phases = floor.work(case, row)
-        if peaks and phases and floor.seconds(phases, peaks) > self.effort.limit:
-            return f"at the machine's peak {floor.seconds(phases, peaks):.0f} s a call"
+        least = self._floor(row)
+        if least is not None and least > self.effort.limit:
+            return f"at the machine's peak {least:.0f} s a call"
         return None
 
+    def _floor(self, row: str) -> float | None:
+        """The least seconds of a row, where peaks and a count are known."""
+        phases, peaks = floor.work(self.result.case, row), self.result.peaks
+        return floor.seconds(phases, peaks) if phases and peaks else None
+
     def _first_calls(self, path: Path, with_answers: bool) -> None:
+        """Try every row; its answer is compared with one in float64."""
         references: dict[str, np.ndarray | None] = {}
         tried, self.keys = self.keys, []
         for name, row in tried:
             self.progress.step(f"{name}: {row}")
-            try:
-                spent, answer = self.sides[name].first(row, path)
-            except SideError as error:
-                self.result.skipped[name, row] = str(error)
+            answer = self._first_call(name, row, path)
+            base = row.removesuffix(", channels last")
+            if not with_answers or answer is None:
                 continue
-            if spent > self.effort.limit:
-                self.result.skipped[name, row] = f"{spent:.1f} s a call"
+            if base not in references:
+                references[base] = self._reference(self.reference_side, base, path)
+            right = references[base]
+            if right is None:
                 continue
-            self.keys.append((name, row))
-            if with_answers and answer is not None:
-                base = row.removesuffix(", channels last")
-                if base not in references:
-                    references[base] = self._reference(base, path)
-                if references[base] is not None:
-                    self.result.errors[name, row] = apart(answer, references[base])
+            self.result.errors[name, row] = apart(answer, right)
+            if self._is_independent(name, row):
+                other = self._reference(name, row, path)
+                if other is not None:
+                    self.result.independent[row] = apart(right, other)
 
-    def _reference(self, row: str, path: Path) -> np.ndarray | None:
-        """Our float64 answer, or JAX's; of small cases both, and how far apart they are."""
-        names = [name for name in ("hesscore", "jax") if (name, row) in self.offered]
-        if floor.Count(self.result.case).forward > INDEPENDENT:
-            names = names[:1]
-        answers = []
-        for name in names:
-            try:
-                answers.append(self.sides[name].reference(row, path))
-            except SideError as error:
-                self.progress.say(f"{name} has no float64 answer of {row}: {error}")
-        found = [answer for answer in answers if answer is not None]
-        if len(found) > 1:
-            self.result.independent[row] = apart(*found)
-        return found[0] if found else None
+    def _first_call(self, name: str, row: str, path: Path) -> np.ndarray | None:
+        """Call once; what fails or takes too long is skipped."""
+        least, pace = self._floor(row), self.paces.get(name, 0.0)
+        about = pace * (least or 0.0)
+        if about > 2 * self.effort.limit:
+            why = f"about {about:.0f} s a call, at the pace of its other rows"
+            self.result.skipped[name, row] = why
+            return None
+        try:
+            spent, answer = self.sides[name].first(row, path)
+        except SideError as error:
+            self.result.skipped[name, row] = str(error)
+            return None
+        if least:
+            self.paces[name] = min(spent / least, self.paces.get(name, np.inf))
+        if spent > self.effort.limit:
+            self.result.skipped[name, row] = f"{spent:.1f} s a call"
+            return None
+        self.keys.append((name, row))
+        self.seconds[name, row] = spent
+        return answer
+
+    def _is_independent(self, name: str, row: str) -> bool:
+        """Is this JAX, quick enough to be asked for float64 answers beside ours?"""
+        quick = self.seconds[name, row] < self.effort.limit / 10
+        small = floor.Count(self.result.case).forward < INDEPENDENT
+        return name == "jax" and self.reference_side != "jax" and quick and small
+
+    def _reference(self, name: str | None, row: str, path: Path) -> np.ndarray | None:
+        """A side's answer in float64, if there is one."""
+        if name is None or (name, row) not in self.offered:
+            return None
+        try:
+            return self.sides[name].reference(row, path)
+        except SideError as error:
+            self.progress.say(f"{name} has no float64 answer of {row}: {error}")
+            return None
 
     def _measure_memory(self, key: Key) -> None:
         try:

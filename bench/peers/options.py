@@ -75,8 +75,8 @@ class Options:
             raise OptionError.about("hesscale-path", expected, self.hesscale_path)
         return str(self.hesscale_path.resolve())
 
-    def cases(self) -> list[cases.AnyCase]:
-        """The networks, in order."""
+    def cases(self, once: bool = False) -> list[cases.AnyCase]:
+        """The networks, in order; `once`: with one activation each."""
         known = list(dict.fromkeys(case.net for case in cases.everything()))
         for name in self.nets:
             if name not in (*known, *GROUPS):
@@ -88,7 +88,8 @@ class Options:
         ):
             whole = {"all", group} & set(self.nets)
             found += [case for case in made if whole or case.net in self.nets]
-        return [case for case in found if not self.quick or _is_quick(case, self.nets)]
+        found = [case for case in found if not self.quick or _is_quick(case, self.nets)]
+        return list({case.net: case for case in reversed(found)}.values())[::-1] if once else found
 
 
 def alone(**given: Any) -> Options:

@@ -15,7 +15,7 @@ from .cases import AnyCase
 from .floor import Peaks
 
 STARTS = 120.0  # seconds for a library to be imported
-ANSWERS = 90.0  # seconds for any other answer
+ANSWERS = 60.0  # seconds for any other answer
 
 
 class SideError(RuntimeError):

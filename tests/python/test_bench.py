@@ -324,6 +324,10 @@ def test_what_is_quick():
     assert {case.net for case in Options(nets=["perceptrons"]).cases()} == {
         "784-128-10", "784-512-256-10", "784-128-64-10", "784-1024-1024-10"
     }  # fmt: skip
+    assert [c.name for c in Options(nets=["784-128-10"]).cases(once=True)] == [
+        "784-128-10 relu N=128"
+    ]
+    assert len(full.cases(once=True)) == 8
     assert quick.effort().rounds < full.effort().rounds
     assert list(Options(only=["jax", "hesscore"]).sides()) == ["hesscore", "jax"]
     assert full.thread_counts()[-1] == 1
