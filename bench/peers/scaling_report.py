@@ -9,7 +9,7 @@ from typing import Any
 from hesscore.seeds.machine import describe
 
 from hesscore._extras import require
-from hesscore.plot._style import COLOURS, INK, styled
+from hesscore.plot._style import COLOURS, INK, plain_log, styled
 
 from . import files, scaling
 from .command import Say
@@ -17,7 +17,7 @@ from .progress import Progress
 from .rows import LABELS
 from .tables import number, plain
 
-MARKERS = "os^vDPXd"
+PALETTE, MARKERS = (*COLOURS, "#888888"), "os^vDPXd"
 
 
 def run(quick: bool, save: bool, out: Path | None, say: Say = print) -> list[dict[str, Any]]:
@@ -84,10 +84,9 @@ def _panel(ax: Any, entries: list[dict[str, Any]], what: str) -> None:
     styled(ax)
     ticker = require("matplotlib.ticker")
     for k, e in enumerate(entries):
-        ax.plot(e["values"], e[what], color=COLOURS[k % len(COLOURS)], marker=MARKERS[k],
+        ax.plot(e["values"], e[what], color=PALETTE[k], marker=MARKERS[k],
                 markersize=4, linewidth=1.2, label=LABELS[e["row"]])  # fmt: skip
     ax.set_xscale("log")
-    ax.set_yscale("log")
+    plain_log(ax)
     ax.set_xticks(entries[0]["values"], map(str, entries[0]["values"]))
     ax.xaxis.set_minor_locator(ticker.NullLocator())
-    ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
