@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.flatten_util import ravel_pytree
 from jax.scipy.sparse.linalg import cg
 
@@ -26,54 +23,57 @@ def ggn(z, tangent, y, v):
     return jax.linear_transpose(tangent, v)(u)[0]
 
 
-class Solvers:
-    """Methods of one network and batch."""
+def solver(layers: nets.Layers, x, y):
+    """Conjugate gradients on the Gauss-Newton matrix, a function of w and b."""
 
-    def __init__(self, layers: nets.Layers, x, y) -> None:
-        self.layers, self.x, self.y = layers, x, y
-
-    def conjugate_gradients(self, w, b):
-        z, tangent = linearise(self.layers, w, self.x)
+    def solve(w, b):
+        z, tangent = linearise(layers, w, x)
 
         def damped(v):
-            return jax.tree.map(lambda a, v: a + DAMPING * v, ggn(z, tangent, self.y, v), v)
+            return jax.tree.map(lambda a, v: a + DAMPING * v, ggn(z, tangent, y, v), v)
 
         return cg(damped, b, tol=0.0, atol=0.0, maxiter=CG_ITERATIONS)[0]
 
-    def lanczos(self, w, v):
-        """The largest Ritz value; each vector is made orthogonal to all."""
-        w, unravel = ravel_pytree(w)
+    return solve
 
-        def gradient(w):
-            leaves = unravel(w)
-            return jax.grad(lambda u: cross_entropy(forward(self.layers, u, self.x), self.y))(
-                leaves
-            )
 
-        product = jax.linearize(lambda w: ravel_pytree(gradient(w))[0], w)[1]
-        v = ravel_pytree(v)[0]
-        done, alphas, betas = [], [], []
-        for _ in range(LANCZOS_STEPS // BLOCK):
-            step = functools.partial(self._step, product, done)
-            v, block, alpha, beta = lax.fori_loop(0, BLOCK, step, (v, *empty(BLOCK, v)))
-            done.append(block)
-            alphas.append(alpha)
-            betas.append(beta)
-        alphas, betas = jnp.concatenate(alphas), jnp.concatenate(betas)
+class Lanczos:
+    """Steps on the Hessian, each vector made orthogonal to all: a loop over compiled pieces."""
+
+    def __init__(self, layers: nets.Layers, x, y) -> None:
+        def loss(w):
+            return cross_entropy(forward(layers, w, x), y)
+
+        self._linearise = jax.jit(lambda w: jax.linearize(jax.grad(loss), w)[1])
+        self._product = jax.jit(self._times)
+        self._orthogonal = jax.jit(self._to_all, donate_argnums=1)
+
+    def largest(self, w, v):
+        """The largest Ritz value of as many steps, from v."""
+        product, unravel = self._linearise(w), ravel_pytree(w)[1]
+        u, done, numbers = ravel_pytree(v)[0], [], []
+        for k in range(LANCZOS_STEPS):
+            if k % BLOCK == 0:
+                done.append(jnp.zeros((BLOCK, len(u)), u.dtype))
+            q, u, alpha = self._product(product, unravel(u))
+            done[-1], u, beta = self._orthogonal(tuple(done[:-1]), done[-1], k % BLOCK, q, u)
+            numbers.append((alpha, beta))
+        alphas, betas = map(jnp.stack, zip(*numbers, strict=True))
         off = betas[:-1]
         return jnp.linalg.eigvalsh(jnp.diag(alphas) + jnp.diag(off, 1) + jnp.diag(off, -1))[-1:]
 
-    def _step(self, product, done, k, state):
-        """The next vector, orthogonal to the blocks that are done and to the one that fills."""
-        v, block, alphas, betas = state
-        q = v / jnp.linalg.norm(v)
-        block, u = block.at[k].set(q), product(q)
-        alphas = alphas.at[k].set(u @ q)
+    @staticmethod
+    def _times(product, v):
+        """The direction q of v, H q and q'H q."""
+        q, unravel = ravel_pytree(v)
+        q = q / jnp.linalg.norm(q)
+        u = ravel_pytree(product(unravel(q)))[0]
+        return q, u, u @ q
+
+    @staticmethod
+    def _to_all(done, block, k, q, u):
+        """Keep q in the block that fills, and make u orthogonal to all."""
+        block = block.at[k].set(q)
         for rows in (*done, block):
             u = u - (rows @ u) @ rows
-        return u, block, alphas, betas.at[k].set(jnp.linalg.norm(u))
-
-
-def empty(count: int, v):
-    """A block of vectors, and its coefficients."""
-    return jnp.zeros((count, len(v)), v.dtype), *jnp.zeros((2, count), v.dtype)
+        return block, u, jnp.linalg.norm(u)

@@ -58,9 +58,9 @@ def rows(problem: Problem) -> dict[str, Row]:
         "hutchinson": Row(hutchinson(gradient, w)),
     }
     found |= ggn_rows(layers, w, v, x, y)
-    krylov = jax_krylov.Solvers(layers, x, y)
-    found["cg50"] = Row(call(krylov.conjugate_gradients, w, jax.grad(loss)(w)), join_tree)
-    found["lanczos"] = Row(call(krylov.lanczos, w, v), lambda r: join([r]))
+    lanczos = jax_krylov.Lanczos(layers, x, y)
+    found["cg50"] = Row(solving(jax_krylov.solver(layers, x, y), jax.grad(loss), w), join_tree)
+    found["lanczos"] = Row(lambda: lambda: wait(lanczos.largest(w, v)), lambda r: join([r]))
     if not has_batch_norm(layers):
         found |= sample_rows(layers, call, w, x, y)
     if isinstance(problem.case, Case):
@@ -122,6 +122,16 @@ def linearised(function: Callable, w, v):
     def prepare():
         tangent = wait(once(w))
         return lambda: wait(apply(tangent, v))
+
+    return prepare
+
+
+def solving(solver: Callable, slope: Callable, w):
+    solve, right_hand_side = jax.jit(solver), jax.jit(slope)
+
+    def prepare():
+        b = wait(right_hand_side(w))
+        return lambda: wait(solve(w, b))
 
     return prepare
 
