@@ -95,7 +95,8 @@ class Measurement:
 
     def _floor(self, row: str) -> float | None:
         """The least seconds of a row, where peaks and a count are known."""
-        phases, peaks = floor.work(self.result.case, row), self.result.peaks
+        base, peaks = row.removesuffix(", channels last"), self.result.peaks
+        phases = floor.work(self.result.case, base)
         return floor.seconds(phases, peaks) if phases and peaks else None
 
     def _first_calls(self, path: Path, with_answers: bool) -> None:
@@ -122,6 +123,9 @@ class Measurement:
     def _first_call(self, name: str, row: str, path: Path) -> np.ndarray | None:
         """Call once; what fails or takes too long is skipped."""
         least, pace = self._floor(row), self.paces.get(name, 0.0)
+        if self.result.peaks and least is None and name != self.reference_side:
+            self.result.skipped[name, row] = "no count is known that would tell how long it takes"
+            return None
         about = pace * (least or 0.0)
         if about > 2 * self.effort.limit:
             why = f"about {about:.0f} s a call, at the pace of its other rows"
