@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "cpu/isa/elementwise.hpp"
+#include "cpu/isa/mirror.hpp"
 
 namespace hesscore::cpu::HC_ISA {
 namespace {
@@ -73,36 +73,10 @@ void unfold(void*, const kernels::Unfold::Args& a) {
                   });
 }
 
-// Where row or column i of the result comes from.
-std::int64_t source(std::int64_t i, std::int64_t n, std::int64_t taps) {
-  return i % taps * (n / taps) + i / taps;
-}
-
-// Rows i0 .. i1-1 of the result, in pieces of columns that stay in the cache.
-template <class T>
-void mirror_rows(const kernels::Mirror::Args& a, std::int64_t i0, std::int64_t i1) {
-  constexpr std::int64_t kPiece = 64;
-  const T* x = a.x.as<T>();
-  const std::int64_t stride = a.sum ? a.n + 1 : a.n;
-  const T scale = static_cast<T>(a.scale);
-  for (std::int64_t j0 = 0; j0 < a.n; j0 += kPiece) {
-    const std::int64_t j1 = j0 + kPiece < a.n ? j0 + kPiece : a.n;
-    for (std::int64_t i = i0; i < i1; ++i) {
-      const std::int64_t from = source(i, a.n, a.taps);
-      T* y = a.y.as<T>() + i * stride;
-      for (std::int64_t j = j0; j < j1; ++j) {
-        const std::int64_t to = source(j, a.n, a.taps);
-        const T value = scale * (from >= to ? x[from * a.n + to] : x[to * a.n + from]);
-        y[j] = a.y.accumulate ? y[j] + value : value;
-      }
-    }
-  }
-}
-
 template <class T>
 void mirror(void*, const kernels::Mirror::Args& a) {
-  constexpr std::int64_t kRows = 16;
-  parallel_chunks(a.n, kRows, [&](std::int64_t i0, std::int64_t i1) { mirror_rows<T>(a, i0, i1); });
+  const MirrorBlocks<T> blocks(a);
+  blocks.run();
   if (!a.sum) return;
   T* y = a.y.as<T>();
   const T* sum = a.sum.as<T>();
@@ -110,9 +84,10 @@ void mirror(void*, const kernels::Mirror::Args& a) {
     y[i] = static_cast<T>(value) + (a.y.accumulate ? y[i] : T(0));
   };
   for (std::int64_t i = 0; i < a.n; ++i) {
-    const double value = a.scale * static_cast<double>(sum[source(i, a.n, a.taps)]);
-    put(i * (a.n + 1) + a.n, value);
-    put(a.n * (a.n + 1) + i, value);
+    const std::int64_t to = blocks.place(i);
+    const double value = a.scale * static_cast<double>(sum[i]);
+    put(to * (a.n + 1) + a.n, value);
+    put(a.n * (a.n + 1) + to, value);
   }
   put((a.n + 1) * (a.n + 1) - 1, a.corner);
 }
