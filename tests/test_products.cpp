@@ -230,6 +230,20 @@ TEST("products cut into several blocks") {
   });
 }
 
+TEST("products of one row, plain, squared and dual") {
+  check::for_product_tables([](const KernelTable& table, auto type) {
+    using Size = std::array<std::int64_t, 2>;
+    for (const auto& [n, k] : {Size{1, 1}, Size{3, 300}, Size{16, 7}, Size{509, 1}, Size{512, 6},
+                               Size{1031, 517}, Size{5000, 83}}) {
+      for (const int options : {0, 1, 8, 9}) {
+        check_product<decltype(type)>(table, product(1, n, k, options), coin(), coin());
+      }
+      const DualProduct::Args dual{.m = 1, .n = n, .k = k, .trans_a = coin()};
+      check_dual<decltype(type)>(table, dual, coin(), coin());
+    }
+  });
+}
+
 TEST("outer products of a batch, within the caches and past them") {
   check::for_product_tables([](const KernelTable& table, auto type) {
     using Size = std::array<std::int64_t, 3>;
@@ -242,7 +256,10 @@ TEST("outer products of a batch, within the caches and past them") {
         p.trans_b = !p.trans_a;
         p.batch = batch;
         p.stride_a = m, p.stride_b = n, p.stride_c = m * n;
+        p.square_a = coin(), p.square_b = coin();
         check_product<decltype(type)>(table, p, false, accumulate);
+        const DualProduct::Args dual{.m = m, .n = n, .k = 1, .trans_a = coin()};
+        check_dual<decltype(type)>(table, dual, accumulate, coin());
       }
     }
   });

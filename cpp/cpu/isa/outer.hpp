@@ -23,13 +23,15 @@ HC_INLINE void stream(T* p, Vec<T> x) {
 HC_INLINE void end_stream() {}
 #endif
 
-// For b < batch: c_b = a_b b_b', rows of n numbers. Nothing is added: the compiler would round a
-// sum and its product at once, where tiles round twice.
+// For b < batch: c_b = a_b b_b', rows of n numbers, with the squares of a or b if these are wanted.
+// Nothing is added: the compiler would round a sum and its product at once, where tiles round
+// twice.
 template <class T>
 struct Outer {
   const T *a, *b;
   T* c;
-  std::int64_t m, n, batch, stride_a, stride_b, stride_c;
+  std::int64_t m, n, batch = 1, stride_a = 0, stride_b = 0, stride_c = 0;
+  bool square_a = false, square_b = false;
 
   static constexpr std::int64_t kCached = 8 << 20;  // bytes
 
@@ -44,30 +46,40 @@ struct Outer {
       const T *from = a + item * stride_a, *row = b + item * stride_b;
       T* to = c + item * stride_c;
       for (std::int64_t r = first; r < last; ++r) {
-        streams ? stream_row(from[r], row, to + r * n) : put_row(from[r], row, to + r * n);
+        const T factor = square_a ? from[r] * from[r] : from[r];
+        (streams    ? square_b ? &stream_row<true> : &stream_row<false>
+         : square_b ? &put_row<true>
+                    : &put_row<false>)(factor, row, to + r * n, n);
       }
       if (streams) end_stream();
     });
   }
 
  private:
-  void put_row(T factor, const T* row, T* to) const {
+  template <bool square, class X>
+  static X power(X x) {
+    return square ? x * x : x;
+  }
+
+  template <bool square>
+  static void put_row(T factor, const T* row, T* to, std::int64_t n) {
     const Vec<T> f = splat(factor);
     std::int64_t i = 0;
     for (; i + kLanes<T> <= n; i += kLanes<T>) {
-      store(to + i, f * load(row + i));
+      store(to + i, f * power<square>(load(row + i)));
     }
-    for (; i < n; ++i) to[i] = factor * row[i];
+    for (; i < n; ++i) to[i] = factor * power<square>(row[i]);
   }
 
-  void stream_row(T factor, const T* row, T* to) const {
+  template <bool square>
+  static void stream_row(T factor, const T* row, T* to, std::int64_t n) {
     const Vec<T> f = splat(factor);
     const auto at = reinterpret_cast<std::uintptr_t>(to) % kVectorBytes / sizeof(T);
     const std::int64_t head = at_most(at ? kLanes<T> - static_cast<std::int64_t>(at) : 0, n);
     std::int64_t i = 0;
-    for (; i < head; ++i) to[i] = factor * row[i];
-    for (; i + kLanes<T> <= n; i += kLanes<T>) stream(to + i, f * load(row + i));
-    for (; i < n; ++i) to[i] = factor * row[i];
+    for (; i < head; ++i) to[i] = factor * power<square>(row[i]);
+    for (; i + kLanes<T> <= n; i += kLanes<T>) stream(to + i, f * power<square>(load(row + i)));
+    for (; i < n; ++i) to[i] = factor * power<square>(row[i]);
   }
 };
 

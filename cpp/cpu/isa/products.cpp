@@ -5,6 +5,7 @@
 #include "cpu/isa/dots.hpp"
 #include "cpu/isa/outer.hpp"
 #include "cpu/isa/register.hpp"
+#include "cpu/isa/row_product.hpp"
 
 namespace hesscore::cpu::HC_ISA {
 namespace {
@@ -120,8 +121,47 @@ void row_sums(In a, Out sum, std::int64_t k, std::int64_t m, std::int64_t batch 
 }
 
 bool is_outer(const kernels::Product::Args& a) {
-  return a.k == 1 && !a.c.accumulate && !a.bias && !a.square_a && !a.square_b &&
-         a.then.kind == kernels::Epilogue::none;
+  return a.k == 1 && !a.c.accumulate && !a.bias && a.then.kind == kernels::Epilogue::none;
+}
+
+bool is_outer(const kernels::DualProduct::Args& a) {
+  return a.k == 1 && !a.c1.accumulate && !a.c2.accumulate && a.then.kind == kernels::Epilogue::none;
+}
+
+bool is_row(const kernels::Product::Args& a) {
+  return a.m == 1 && a.batch == 1 && !a.trans_b && !a.square_a;
+}
+
+template <class T>
+RowProduct<T> row_product(const kernels::Product::Args& a) {
+  return {.s = pointer<T>(a.a),
+          .s2 = nullptr,
+          .v = pointer<T>(a.b),
+          .bias = pointer<T>(a.bias),
+          .c = pointer<T>(a.c),
+          .c2 = nullptr,
+          .n = a.n,
+          .k = a.k,
+          .add = a.c.accumulate,
+          .add2 = false,
+          .square_v = a.square_b,
+          .finish = finish_of<T>(a.then, pointer<T>(a.c), nullptr)};
+}
+
+template <class T>
+RowProduct<T> row_product(const kernels::DualProduct::Args& a) {
+  return {.s = pointer<T>(a.a1),
+          .s2 = pointer<T>(a.a2),
+          .v = pointer<T>(a.b),
+          .bias = nullptr,
+          .c = pointer<T>(a.c1),
+          .c2 = pointer<T>(a.c2),
+          .n = a.n,
+          .k = a.k,
+          .add = a.c1.accumulate,
+          .add2 = a.c2.accumulate,
+          .square_v = false,
+          .finish = finish_of<T>(a.then, pointer<T>(a.c1), pointer<T>(a.c2))};
 }
 
 }  // namespace
@@ -131,14 +171,16 @@ void product(void*, const kernels::Product::Args& args) {
   kernels::Product::Args a = args;
   row_sums<T>(a.a, a.sum, a.k, a.m, a.batch, a.stride_a, a.stride_sum);
   if (is_outer(a)) {
-    return Outer<T>{pointer<T>(a.a), pointer<T>(a.b), pointer<T>(a.c), a.m,       a.n,
-                    a.batch,         a.stride_a,      a.stride_b,      a.stride_c}
+    return Outer<T>{pointer<T>(a.a), pointer<T>(a.b), pointer<T>(a.c), a.m,        a.n,
+                    a.batch,         a.stride_a,      a.stride_b,      a.stride_c, a.square_a,
+                    a.square_b}
         .run();
   }
   if (stacked(a)) {
     a.m *= a.batch;
     a.batch = 1;
   }
+  if (is_row(a)) return row_product<T>(a).run();
   Problem<T> p = by_columns<T>(a);
   const Problem<T> q = by_rows<T>(a);
   if (!a.lower && cost(q, a.k, a.batch) < cost(p, a.k, a.batch)) p = q;
@@ -162,6 +204,15 @@ template <class T>
 void dual_product(void*, const kernels::DualProduct::Args& a) {
   row_sums<T>(a.a1, a.sum1, a.k, a.m);
   row_sums<T>(a.a2, a.sum2, a.k, a.m);
+  if (is_outer(a)) {
+    const T* b = pointer<T>(a.b);
+    Outer<T>{.a = pointer<T>(a.a1), .b = b, .c = pointer<T>(a.c1), .m = a.m, .n = a.n}.run();
+    Outer<T>{
+        .a = pointer<T>(a.a2), .b = b, .c = pointer<T>(a.c2), .m = a.m, .n = a.n, .square_b = true}
+        .run();
+    return;
+  }
+  if (a.m == 1) return row_product<T>(a).run();
   Problem<T> p;
   p.s = pointer<T>(a.a1);
   p.s2 = pointer<T>(a.a2);
