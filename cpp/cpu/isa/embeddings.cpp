@@ -85,16 +85,30 @@ void lookup_transposed(void*, const kernels::LookupTransposed::Args& a) {
   });
 }
 
-// Adds to sum[k] the square of the sum over each sample's tokens, kBlock columns at most.
+// The token after those of t's sample.
+const std::int32_t* end_of_sample(const std::int32_t* t, const Group& group,
+                                  std::int64_t positions) {
+  const std::int64_t end = (*t / positions + 1) * positions;
+  do ++t;
+  while (t < group.end && *t < end);
+  return t;
+}
+
+// sum[k] += the square of the sum over each sample's tokens, kBlock columns at most.
 template <class T>
 void add_squares(const T* y, const kernels::LookupSquares::Args& a, const Group& group,
                  std::int64_t columns, T* sum) {
-  alignas(64) T sample[kBlock];
-  for (const std::int32_t* t = group.begin; t < group.end;) {
-    const std::int64_t end = (*t / a.positions + 1) * a.positions;
+  const std::int32_t* t = group.begin;
+  while (t < group.end) {
     const T* from = y + *t * a.columns;
+    const std::int32_t* end = end_of_sample(t, group, a.positions);
+    if (++t == end) {
+      store(sum, columns, true, [&](std::int64_t k) { return from[k] * from[k]; });
+      continue;
+    }
+    alignas(64) T sample[kBlock];
     store(sample, columns, false, [&](std::int64_t k) { return from[k]; });
-    while (++t < group.end && *t < end) {
+    for (; t < end; ++t) {
       from = y + *t * a.columns;
       store(sample, columns, true, [&](std::int64_t k) { return from[k]; });
     }
@@ -108,14 +122,19 @@ void lookup_squares(void*, const kernels::LookupSquares::Args& a) {
   for_rows(a, [&](std::int64_t first, std::int64_t end) {
     for (std::int64_t j = first; j < end; ++j) {
       const Group group(a.groups.as<std::int32_t>(), a.rows, j);
+      T* w = a.w.as<T>() + j * a.columns;
+      if (group.begin == group.end) {
+        if (!a.w.accumulate) store(w, a.columns, false, [](std::int64_t) { return T(0); });
+        continue;
+      }
       for (std::int64_t c = 0; c < a.columns; c += kBlock) {
         const std::int64_t columns = a.columns - c < kBlock ? a.columns - c : kBlock;
-        alignas(64) T sum[kBlock] = {};
+        alignas(64) T sum[kBlock];
+        store(sum, columns, false, [](std::int64_t) { return T(0); });
         for (std::int64_t r = 0; r < a.reps; ++r) {
           add_squares(a.y.as<T>() + r * a.n * a.columns + c, a, group, columns, sum);
         }
-        store(a.w.as<T>() + j * a.columns + c, columns, a.w.accumulate,
-              [&](std::int64_t k) { return scale * sum[k]; });
+        store(w + c, columns, a.w.accumulate, [&](std::int64_t k) { return scale * sum[k]; });
       }
     }
   });
