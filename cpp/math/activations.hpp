@@ -60,8 +60,9 @@ HC_HD Jet<T> exponential_unit(T x, T scale, T alpha, T width) {
 
 // `projection`: f(x) = x wherever f' is not 0, and the derivatives at f(x) are those at x.
 // `affine`: f is affine, piece by piece.
+// `increasing`: f never decreases, with an alpha that is not negative.
 struct Relu {
-  static constexpr bool projection = true, affine = true;
+  static constexpr bool projection = true, affine = true, increasing = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T) {
     return detail::linear_piece(x, x > 0 ? x : T(0), x > 0 ? T(1) : T(0));
@@ -70,7 +71,7 @@ struct Relu {
 
 struct LeakyRelu {  // alpha: the slope on the left
   static constexpr double alpha = 0.01;
-  static constexpr bool affine = true;
+  static constexpr bool affine = true, increasing = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T a) {
     return detail::linear_piece(x, x > 0 ? x : a * x, x > 0 ? T(1) : a);
@@ -79,6 +80,7 @@ struct LeakyRelu {  // alpha: the slope on the left
 
 struct Elu {  // alpha (e^x - 1) on the left
   static constexpr double alpha = 1;
+  static constexpr bool increasing = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T a) {
     return detail::exponential_unit(x, T(1), a, T(1));
@@ -86,6 +88,7 @@ struct Elu {  // alpha (e^x - 1) on the left
 };
 
 struct Selu {  // constants of Klambauer et al. 2017
+  static constexpr bool increasing = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T) {
     return detail::exponential_unit(x, T(1.0507009873554804934), T(1.6732632423543772848), T(1));
@@ -94,6 +97,7 @@ struct Selu {  // constants of Klambauer et al. 2017
 
 struct Celu {  // alpha (e^(x / alpha) - 1) on the left
   static constexpr double alpha = 1;
+  static constexpr bool increasing = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T a) {
     return detail::exponential_unit(x, T(1), a, a);
@@ -144,6 +148,7 @@ struct Mish {
 };
 
 struct Tanh {  // f' = 1 - f^2 = 4 s'(2x)
+  static constexpr bool increasing = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T) {
     const T f = tanh(x), d = 4 * detail::logistic(2 * x).d;
@@ -152,6 +157,7 @@ struct Tanh {  // f' = 1 - f^2 = 4 s'(2x)
 };
 
 struct Sigmoid {
+  static constexpr bool increasing = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T) {
     const detail::Logistic<T> l = detail::logistic(x);
@@ -160,6 +166,7 @@ struct Sigmoid {
 };
 
 struct Softplus {  // log(1 + e^x)
+  static constexpr bool increasing = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T) {
     const detail::Logistic<T> l = detail::logistic(x);
@@ -168,6 +175,7 @@ struct Softplus {  // log(1 + e^x)
 };
 
 struct LogSigmoid {  // -log(1 + e^-x)
+  static constexpr bool increasing = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T) {
     const detail::Logistic<T> l = detail::logistic(x);
@@ -176,7 +184,7 @@ struct LogSigmoid {  // -log(1 + e^-x)
 };
 
 struct Hardtanh {  // x, cut at -1 and 1
-  static constexpr bool projection = true, affine = true;
+  static constexpr bool projection = true, affine = true, increasing = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T) {
     const T low = x < -1 ? T(-1) : x;
@@ -185,7 +193,7 @@ struct Hardtanh {  // x, cut at -1 and 1
 };
 
 struct Relu6 {  // x, cut at 0 and 6
-  static constexpr bool projection = true, affine = true;
+  static constexpr bool projection = true, affine = true, increasing = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T) {
     const T low = x < 0 ? T(0) : x;
@@ -194,7 +202,7 @@ struct Relu6 {  // x, cut at 0 and 6
 };
 
 struct Hardsigmoid {  // relu6(x + 3) / 6
-  static constexpr bool affine = true;
+  static constexpr bool affine = true, increasing = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T) {
     const Jet<T> j = Relu6::at(x + 3, T(0));
@@ -211,6 +219,7 @@ struct Hardswish {  // x relu6(x + 3) / 6
 };
 
 struct Softsign {  // x / (1 + |x|)
+  static constexpr bool increasing = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T) {
     const T r = 1 / (1 + std::fabs(x)), f = x * r;
@@ -234,6 +243,7 @@ struct Square {
 };
 
 struct Exp {
+  static constexpr bool increasing = true;
   template <class T>
   static HC_HD Jet<T> at(T x, T) {
     const T e = exp(x);

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "graph/init.hpp"
+#include "graph/maxima_first.hpp"
 #include "objective/impl.hpp"
 #include "objective/kronecker_layout.hpp"
 #include "objective/supported.hpp"
@@ -28,7 +29,7 @@ double scalar(const double& bits, DType dtype) {
 }  // namespace
 
 Objective::Impl::Impl(Graph graph, Device& device, DType dtype, Precision precision)
-    : graph_(std::move(graph)),
+    : graph_(maxima_first(std::move(graph))),
       device_(device),
       dtype_(dtype),
       precision_(precision),

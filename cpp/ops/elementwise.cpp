@@ -103,6 +103,12 @@ bool Elementwise::is_projection() const {
   return projection;
 }
 
+bool Elementwise::never_decreases() const {
+  bool grows = false;
+  math::dispatch(act_.id, [&](auto rule) { grows = requires { decltype(rule)::increasing; }; });
+  return grows && act_.alpha >= 0;
+}
+
 bool Elementwise::is_affine(bool, int) const {
   bool affine = false;
   math::dispatch(act_.id, [&](auto rule) { affine = requires { decltype(rule)::affine; }; });

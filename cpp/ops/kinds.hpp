@@ -20,6 +20,7 @@ class Elementwise : public Op {
   bool is_elementwise() const override { return true; }
   JacobianKind jacobian(bool) const override { return JacobianKind::diagonal; }
   bool is_projection() const override;
+  bool never_decreases() const override;
   bool leaves_slopes() const override { return !is_affine(false, 1); }
   bool is_affine(bool train, int moving) const override;
   Shape output_shape(const std::vector<Shape>& x) const override { return x.at(0); }

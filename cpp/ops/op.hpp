@@ -146,6 +146,10 @@ class Op {
   virtual bool is_elementwise() const { return false; }
   // Do all passes find in y what they need of x? Then y may lie where x was.
   virtual bool is_projection() const { return false; }
+  // Element by element: does y grow with x, or stay?
+  virtual bool never_decreases() const { return false; }
+  // Is every y the largest x of some?
+  virtual bool takes_maxima() const { return false; }
   // Can forward leave dy/dx where x was, for jvp and vjp alone (Site::slopes)?
   virtual bool leaves_slopes() const { return false; }
   // Same: vjp reads neither x nor what was saved.

@@ -38,7 +38,7 @@ math::WindowGeometry AvgPool::geometry(const Site& s) const {
 }
 
 MaxPool::MaxPool(std::size_t dimensions, const PoolOptions& o)
-    : windows_("MaxPool", dimensions, o) {
+    : windows_("MaxPool", dimensions, o), empty_windows_(o.dilation != PoolOptions::Pair{1, 1}) {
   if (!o.count_include_pad || o.divisor_override) {
     throw GraphError("options of MaxPool", "none of average pooling",
                      o.divisor_override ? "divisor_override" : "count_include_pad");

@@ -63,6 +63,7 @@ class MaxPool : public FixedMap {
  public:
   MaxPool(std::size_t dimensions, const PoolOptions& options);
   explicit MaxPool(Shape size);
+  bool takes_maxima() const override { return !empty_windows_; }
   JacobianKind jacobian(bool) const override { return JacobianKind::any; }
   std::string_view type() const override { return windows_.name(); }
   std::string describe() const override { return windows_.describe(); }
@@ -78,6 +79,7 @@ class MaxPool : public FixedMap {
 
  private:
   PoolWindows windows_;
+  bool empty_windows_ = false;  // may there be some? Dilation can step over a small image
 };
 
 // Zeros around an image of one or two dimensions; negative numbers crop.

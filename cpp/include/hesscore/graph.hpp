@@ -148,6 +148,7 @@ class HESSCORE_API Graph {
 
  private:
   friend class GraphBuilder;
+  friend Graph maxima_first(Graph graph);  // how it is evaluated
   std::vector<Node> nodes_;
   std::vector<int> inputs_;
   int output_ = -1;
