@@ -123,10 +123,13 @@ void LanczosProcess::orthogonalise(void* w) {
 }
 
 // On the host some vectors at a time: what the products have read is still in the cache when they
-// are subtracted. A device would rather have few calls.
+// are subtracted; and by turns from either end: what one step has read last the next reads first. A
+// device would rather have few calls.
 void LanczosProcess::project(void* w, std::int64_t terms) const {
   const std::int64_t together = A_.device().is_host() ? kTogether : terms;
-  for (std::int64_t t = 0; t < terms; t += together) {
+  const std::int64_t blocks = (terms + together - 1) / together;
+  for (std::int64_t b = 0; b < blocks; ++b) {
+    const std::int64_t t = (length_ % 2 == 0 ? b : blocks - 1 - b) * together;
     project(w, t, std::min(together, terms - t), terms);
   }
 }
