@@ -87,7 +87,7 @@ def test_floor_is_the_longer_of_both():
     assert grads[0].bytes == 4 * (5 * 3 + 26 + 5 * 26)
 
 
-@pytest.mark.parametrize("row", set(LABELS) - {"gradient, channels last"})
+@pytest.mark.parametrize("row", sorted(set(LABELS) - {"gradient, channels last"}))
 def test_every_row_has_a_floor(row):
     assert flops(cases.Case(cases.SMALL, "relu", 8), row) > 0
 
