@@ -1,6 +1,7 @@
 // What every option of every method may be.
 #include "optim/options.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <iterator>
@@ -72,8 +73,9 @@ void check(const AdaHesScale& m) {
 
 void check(const ChainruleAdam& m) {
   check_adam(m);
-  if (m.diag != Diag::ggn && m.diag != Diag::hesscale && m.diag != Diag::hutchinson) {
-    throw OptionError("diag", "ggn, hesscale or hutchinson", "another diagonal");
+  constexpr Diag known[] = {Diag::ggn, Diag::ggn_mc, Diag::hesscale, Diag::hutchinson};
+  if (std::find(std::begin(known), std::end(known), m.diag) == std::end(known)) {
+    throw OptionError("diag", "ggn, ggn_mc, hesscale or hutchinson", "another diagonal");
   }
 }
 

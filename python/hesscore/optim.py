@@ -39,7 +39,7 @@ class Optimizer:
                        scaled by min(max_scale, sqrt(2 delta / sum h s^2)), h = sqrt(u), u the
                        second moment (Elsayed et al. 2024)
     bl89               the same on the diagonal of Becker & LeCun 1989
-    chainrule_adam     lr, beta1, beta2, eps, weight_decay, diag ("ggn", "hesscale" or
+    chainrule_adam     lr, beta1, beta2, eps, weight_decay, diag ("ggn", "ggn_mc", "hesscale" or
                        "hutchinson"), bias_correction ("standard"; "frozen": that of the first
                        step for ever), seed: Adam with d^2 for g^2, d a curvature diagonal
     sophia_g,          lr, beta1, beta2, eps, weight_decay (decoupled), gamma, interval, seed: steps

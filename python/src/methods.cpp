@@ -259,8 +259,10 @@ const Names<BiasCorrection>& names(BiasCorrection) {
   return all;
 }
 const Names<Diag>& names(Diag) {
-  static const Names<Diag> all{
-      {"ggn", Diag::ggn}, {"hesscale", Diag::hesscale}, {"hutchinson", Diag::hutchinson}};
+  static const Names<Diag> all{{"ggn", Diag::ggn},
+                               {"ggn_mc", Diag::ggn_mc},
+                               {"hesscale", Diag::hesscale},
+                               {"hutchinson", Diag::hutchinson}};
   return all;
 }
 const Names<Product>& names(Product) {

@@ -127,6 +127,20 @@ def test_chainrule_adam(problem, diagonal, bias_correction):
     np.testing.assert_allclose(trajectory(opt, w.copy(), x, y), expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("diagonal", "other"), [("ggn_mc", "sophia_g"), ("hutchinson", "sophia_h")]
+)
+def test_chainrule_adam_draws_as_sophia_does(problem, diagonal, other):
+    """After one step u = (1 - beta2) d^2, and h of Sophia, whose draws are unbiased, is that d."""
+    f, w, x, y = problem
+    opt = hc.Optimizer(f, "chainrule_adam", beta2=0.75, diag=diagonal, seed=3)
+    sophia = hc.Optimizer(f, other, beta2=0.75, seed=3)
+    for method in (opt, sophia):
+        method.step(w.copy(), x, y)
+    u, h = opt.state_dict()["u"], sophia.state_dict()["h"]
+    np.testing.assert_allclose(u / 0.25, (h / 0.25) ** 2, rtol=1e-12)
+
+
 @pytest.mark.parametrize("method", ["sophia_g", "sophia_h"])
 def test_sophia_clips_each_element(problem, method):
     """The steps, from the mean curvatures that the state holds, which change every third step."""

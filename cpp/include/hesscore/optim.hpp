@@ -65,7 +65,7 @@ enum class BiasCorrection { standard, frozen };
 struct ChainruleAdam {
   Rate lr = 1e-3;
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-4, weight_decay = 0;
-  Diag diag = Diag::ggn;  // or hesscale, hutchinson
+  Diag diag = Diag::ggn;  // or ggn_mc, hesscale, hutchinson
   BiasCorrection bias_correction = BiasCorrection::standard;
   std::uint64_t seed = 0;
 };
