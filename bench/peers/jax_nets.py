@@ -40,9 +40,11 @@ def _layer(kind: str, numbers: list, w, x):
         branch = _apply(numbers[0], w, x)
         return branch + _apply(numbers[1], w, x)
     if kind == "mean_pool":
-        return _windows(x, 0.0, lax.add, *numbers, 0) / numbers[0] ** 2
+        size, stride = numbers
+        return _windows(x, 0.0, lax.add, size, stride, 0) / size**2
     if kind == "max_pool":
-        return _windows(x, -jnp.inf, lax.max, *numbers, numbers[1])
+        size, stride = numbers
+        return _windows(x, -jnp.inf, lax.max, size, stride, stride)
     if kind == "mean":
         return jnp.mean(x, (1, 2), keepdims=True)
     if kind == "flatten":

@@ -30,7 +30,7 @@ def run(quick: bool, save: bool, out: Path | None, say: Say = print) -> list[dic
     for name in dict.fromkeys(e["series"] for e in found):
         say(table([e for e in found if e["series"] == name]))
     if save:
-        about = describe("cpu") | {"scaling": found}
+        about: dict[str, Any] = {**describe("cpu"), "scaling": found}
         folder = out or files.default_folder()
         folder.mkdir(parents=True, exist_ok=True)
         stem = f"scaling-{about['date'][:10]}-{about['commit'] or about['versions']['hesscore']}"

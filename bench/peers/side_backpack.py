@@ -1,5 +1,6 @@
 """BackPACK: quantities beside PyTorch's gradient, and products by its R- and L-operators."""
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import functools

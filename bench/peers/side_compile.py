@@ -1,5 +1,6 @@
 """torch.func's functions, compiled by torch.compile."""
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import functools

@@ -1,5 +1,6 @@
 """curvlinops: linear operators that go over the data for each product."""
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import functools
@@ -48,7 +49,9 @@ def rows(problem: Problem) -> dict[str, Row]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ggn = operator("GGN", net).to_scipy()
-        A = linalg.LinearOperator(ggn.shape, lambda u: ggn @ u + DAMPING * u, dtype=b.dtype)
+        shape, dtype = ggn.shape, b.dtype
+        # scipy takes a shape first and makes one of its own classes of it
+        A = linalg.LinearOperator(shape, lambda u: ggn @ u + DAMPING * u, dtype=dtype)  # pyright: ignore
         return lambda: linalg.cg(A, b, rtol=0.0, maxiter=CG_ITERATIONS)[0]
 
     def factors(net):

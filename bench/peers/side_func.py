@@ -1,5 +1,6 @@
 """torch.func: transformations of pure functions of the parameters."""
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import functools

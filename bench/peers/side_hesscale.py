@@ -1,5 +1,6 @@
 """HesScale's own package, on BackPACK, from a clone of it (`--hesscale-path`)."""
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import functools

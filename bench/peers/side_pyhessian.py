@@ -1,5 +1,6 @@
 """PyHessian: products with a graph of the gradients that is kept, and what is made of them."""
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import functools

@@ -1,5 +1,6 @@
 """PyTorch by itself: gradients, its Adam, double backward, and AdaHessian written with these."""
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import functools

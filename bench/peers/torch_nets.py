@@ -1,5 +1,6 @@
 """The networks as PyTorch modules."""
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import functools

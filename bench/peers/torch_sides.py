@@ -1,5 +1,6 @@
 """What all sides share that run on PyTorch."""
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 from collections.abc import Callable
