@@ -86,6 +86,7 @@ void Elementwise::vjp(Emit& e, const Site& s, const VjpPorts& p) const {
 }
 
 void Elementwise::vjp_dot(Emit& e, const Site& s, const SecondPorts& p) const {
+  if (is_affine(false, 1)) return multiply_slopes(e, s, p.dgy, p.dgx[0], p.reps);
   e.call<kernels::MapSecond>({s.x[0], p.dx[0], p.gy, p.dgy, p.dgx[0], s.y_size(), p.reps, act_});
 }
 
