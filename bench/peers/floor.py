@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from . import nets
-from .cases import AnyCase, num_params
+from .cases import AnyCase, has_batch_norm, num_params
 from .problem import CG_ITERATIONS, LANCZOS_STEPS, PROBES
 
 SIZE = 4  # bytes of a float32
@@ -119,21 +119,22 @@ class Count:
         factors = sum(n * ((p.inputs + 1) ** 2 + p.outputs**2) for n, p in rows)
         return self.gradient(self.data + factors)
 
-    def hessian_diagonal(self) -> Phase | None:
+    def hessian_diagonal(self) -> Phase:
         """For each unit of a layer a tangent up and an adjoint down the layers above it: 2 F.
 
-        In the next layer these are a column of its weights, so that all units together take 2 F.
-        Rectifiers are piecewise linear: there the Gauss-Newton diagonal is the Hessian's.
+        In the next layer these are a column of its weights, so that all units together take 2 F. A
+        convolution has a sweep for each weight. Rectifiers are piecewise linear: there the
+        Gauss-Newton diagonal is the Hessian's.
         """
-        if any(p.positions > 1 for p in self.products):
-            return None
-        if ("relu",) in self.case.layers:
+        if ("relu",) in self.case.layers and not has_batch_norm(self.case.layers):
             return self.diagonal(self.case.classes - 1)
-        costs = list(map(self.cost, self.products))
-        sweeps = sum(
-            2 * p.outputs * sum(costs[k + 2 :]) + 2 * sum(costs[k + 1 : k + 2])
-            for k, p in enumerate(self.products)
-        )
+        costs, sweeps = list(map(self.cost, self.products)), 0.0
+        for k, p in enumerate(self.products):
+            above = costs[k + 1 :]
+            if p.positions > 1:
+                sweeps += 2 * p.inputs * p.outputs * sum(above)
+            else:
+                sweeps += 2 * p.outputs * sum(above[1:]) + 2 * sum(above[:1])
         return self.gradient(sweeps + self.forward, 3)
 
     def update(self, vectors: int = 7) -> Phase:
