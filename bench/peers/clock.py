@@ -9,6 +9,9 @@ from collections.abc import Callable
 import numpy as np
 
 
+LONG = 1.0  # seconds of a call that is timed as it comes
+
+
 def once(call: Callable[[], object]) -> tuple[float, object]:
     """Seconds of one call, and what it returned."""
     start = time.perf_counter()
@@ -19,13 +22,14 @@ def once(call: Callable[[], object]) -> tuple[float, object]:
 def measure(call: Callable[[], object], seconds: float) -> list[float]:
     """Seconds of each call, for about `seconds`, after an untimed stretch of a fifth of that.
 
-    A call that takes longer than all of that is timed once, as it comes.
+    There is one untimed call at least: another process had the caches, and memory that was given
+    back is slow to come again. A call longer than LONG is timed as it comes.
     """
     times: list[float] = []
     gc.disable()
     try:
         first, _ = once(call)
-        if first > seconds:
+        if first > LONG:
             return [first]
         warm = time.perf_counter() + seconds / 5
         while time.perf_counter() < warm:
