@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-
 LONG = 1.0  # seconds of a call that is timed as it comes
 
 
