@@ -12,8 +12,9 @@ from .. import _check, _core
 from .._arrays import module_for, module_of
 from ..errors import DTypeError, OptionError, ShapeError, UnsupportedError
 
-# Elements of a block: enough vectors to fill the machine, few enough to bound memory.
-_BLOCK_ELEMENTS, _BLOCK = 1 << 25, 64
+# Elements of a block: enough vectors to fill the machine, few enough to bound memory. On a host a
+# block that the caches hold, of memory that is there already, takes half the time.
+_ON_HOST, _ON_DEVICE, _BLOCK = 1 << 22, 1 << 25, 64
 
 
 class Products:
@@ -81,7 +82,8 @@ class Products:
 
     def blocks(self, count: int) -> Iterator[tuple[int, int]]:
         """Split `count` vectors into (first, number) of blocks that share a pass."""
-        size = max(1, min(_BLOCK, _BLOCK_ELEMENTS // max(self.n, 1)))
+        most = _ON_HOST if self._index < 0 else _ON_DEVICE
+        size = max(1, min(_BLOCK, most // max(self.n, 1)))
         for first in range(0, count, size):
             yield first, min(size, count - first)
 
