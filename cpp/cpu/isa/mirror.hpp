@@ -19,13 +19,16 @@ class MirrorBlocks {
         scale_(static_cast<T>(a.scale)),
         add_(a.y.accumulate) {}
 
+  // Squares of several blocks: what is transposed is written in longer runs.
   void run() const {
-    const std::int64_t blocks = (n_ + kLanes<T> - 1) / kLanes<T>;
-    parallel_chunks(blocks, kGrain / (kLanes<T> * n_ + 1) + 1,
+    const std::int64_t squares = (n_ + kSquare - 1) / kSquare;
+    parallel_chunks(squares * (squares + 1) / 2, kGrain / (kSquare * kSquare) + 1,
                     [&](std::int64_t begin, std::int64_t end) {
-                      for (std::int64_t i = begin; i < end; ++i) {
-                        for (std::int64_t j = 0; j < i; ++j) below(i * kLanes<T>, j * kLanes<T>);
-                        on_diagonal(i * kLanes<T>);
+                      std::int64_t row = 0;
+                      while ((row + 1) * (row + 2) / 2 <= begin) ++row;
+                      for (std::int64_t at = begin - row * (row + 1) / 2; begin < end; ++begin) {
+                        square(row * kSquare, at * kSquare);
+                        if (at++ == row) ++row, at = 0;
                       }
                     });
   }
@@ -37,6 +40,18 @@ class MirrorBlocks {
   }
 
  private:
+  static constexpr std::int64_t kSquare = 4 * kLanes<T>;
+
+  void square(std::int64_t first_row, std::int64_t first_column) const {
+    const std::int64_t row_end = end(first_row), column_end = end(first_column);
+    for (std::int64_t j = first_column; j < column_end; j += kLanes<T>) {
+      for (std::int64_t i = first_row; i < row_end; i += kLanes<T>) {
+        if (j < i) below(i, j);
+        if (j == i) on_diagonal(i);
+      }
+    }
+  }
+  std::int64_t end(std::int64_t first) const { return first + kSquare < n_ ? first + kSquare : n_; }
   int length(std::int64_t i) const {
     return static_cast<int>(n_ - i < kLanes<T> ? n_ - i : kLanes<T>);
   }
