@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-LONG = 1.0  # seconds of a call that is timed as it comes
+LONG = 2.0  # seconds of a call that is timed as it comes
 
 
 def once(call: Callable[[], object]) -> tuple[float, object]:
