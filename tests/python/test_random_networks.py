@@ -15,7 +15,7 @@ import pytest
 import hesscore as hc
 from hesscore.layers.base import Layer
 
-pytest.importorskip("jax")
+jax = pytest.importorskip("jax")
 
 from oracle.compare import Mismatch
 from oracle.shrink import fail_smallest
@@ -33,6 +33,8 @@ def run(seed: int, dtype: str = "float64") -> None:
         check(spec, dtype)
     except Exception as error:  # whatever happened, look for the smallest case of it
         fail_smallest(spec, dtype, error, check, shrink)
+    finally:
+        jax.clear_caches()  # every network is compiled once; their memory is not for ever
 
 
 @pytest.mark.parametrize("seed", range(NETWORKS))
